@@ -1,0 +1,195 @@
+"""Which characters form batch k of epoch e.
+
+    N characters of the text · T time steps (num_steps) · B lanes (batch rows)
+
+Each sampler is a pure function of (seed, epoch, batch index): it keeps no position, so an exact
+resume needs only those three numbers. Texts are cut as in the book (d2l.ai, "Language Models and
+the Dataset"): sequential partition (lanes) and random sampling (windows).
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from charlm.errors import UserError
+
+# Where a row of an evaluation batch has run out of text: torch's own cross-entropy skips it.
+IGNORED = -100
+
+
+class Batch(NamedTuple):
+    """B rows of T characters each, and the character after each.
+
+    ``continues`` says whether row b goes on where row b of the batch before ended; if not, every
+    row starts anew, from the zero state.
+    """
+
+    inputs_TB: Tensor
+    targets_TB: Tensor
+    continues: bool
+
+
+class Sampler(ABC):
+    """The places in a text of N characters from which each batch of an epoch is cut.
+
+    Args:
+        num_characters: N.
+        num_lanes: B, the rows of a batch.
+        num_steps: T, the characters of a row.
+        seed: which sequence of epochs.
+
+    Raises:
+        UserError: B or T below 1, or a text too short for one batch.
+    """
+
+    def __init__(self, num_characters: int, num_lanes: int, num_steps: int, seed: int = 0) -> None:
+        check_sizes(num_lanes, num_steps)
+        # One batch, at the largest offset (T - 1), with the last target: B·T + T characters.
+        least = (num_lanes + 1) * num_steps
+        if num_characters < least:
+            raise UserError(
+                f"The training text has {num_characters:,} characters, too short for {num_lanes} "
+                f"lanes of {num_steps} steps: it needs at least {least:,}. Lower num_lanes or "
+                "num_steps, or supply a longer text."
+            )
+        self.num_characters = num_characters
+        self.num_lanes = num_lanes
+        self.num_steps = num_steps
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Batches an epoch: the same for each, whatever its offset."""
+        return (self.num_characters - self.num_steps) // (self.num_lanes * self.num_steps)
+
+    def random(self, epoch: int) -> np.random.Generator:
+        """The epoch's own generator."""
+        return np.random.default_rng([self.seed, epoch])
+
+    @abstractmethod
+    def starts(self, epoch: int, batch_index: int) -> np.ndarray:
+        """Where in the text each of the B rows begins, [B]."""
+
+    @abstractmethod
+    def continues(self, batch_index: int) -> bool:
+        """Whether each row goes on where the same row of the batch before ended."""
+
+    def check_index(self, batch_index: int) -> None:
+        if not 0 <= batch_index < len(self):
+            raise IndexError(f"batch {batch_index} of {len(self)}")
+
+
+@final
+class LaneSampler(Sampler):
+    """Sequential partition: the text in B lanes side by side, read from left to right.
+
+    Each epoch begins at its own random offset in [0, T). Row b of batch k+1 begins where row b
+    of batch k ended, so the hidden state may be carried from batch to batch.
+    """
+
+    def starts(self, epoch: int, batch_index: int) -> np.ndarray:
+        self.check_index(batch_index)
+        offset = int(self.random(epoch).integers(self.num_steps))
+        lane_length = (self.num_characters - offset - 1) // self.num_lanes
+        lanes = np.arange(self.num_lanes, dtype=np.int64)
+        return offset + lanes * lane_length + batch_index * self.num_steps
+
+    def continues(self, batch_index: int) -> bool:
+        return batch_index > 0
+
+
+@final
+class WindowSampler(Sampler):
+    """Random sampling: windows of T characters that don't overlap, in random order.
+
+    Each epoch cuts the windows from its own random offset in [0, T) and shuffles them. Rows of
+    successive batches are strangers, so every batch starts from the zero state.
+    """
+
+    def starts(self, epoch: int, batch_index: int) -> np.ndarray:
+        self.check_index(batch_index)
+        offset, order = self._order(epoch)
+        rows = order[batch_index * self.num_lanes : (batch_index + 1) * self.num_lanes]
+        return offset + rows.astype(np.int64) * self.num_steps
+
+    def continues(self, batch_index: int) -> bool:
+        return False
+
+    def _order(self, epoch: int) -> tuple[int, np.ndarray]:
+        if getattr(self, "_epoch", None) != epoch:
+            random = self.random(epoch)
+            offset = int(random.integers(self.num_steps))
+            num_windows = (self.num_characters - offset - 1) // self.num_steps
+            self._offset, self._windows = offset, random.permutation(num_windows)
+            self._epoch = epoch
+        return self._offset, self._windows
+
+
+SAMPLERS: dict[str, type[Sampler]] = {"sequential": LaneSampler, "random": WindowSampler}
+
+
+def check_sizes(num_lanes: int, num_steps: int) -> None:
+    """Raise a UserError for a number of lanes or steps below 1."""
+    for name, value in (("num_lanes", num_lanes), ("num_steps", num_steps)):
+        if value < 1:
+            raise UserError(f"{name} is {value}: it must be at least 1.")
+
+
+def gather(ids: np.ndarray, starts: np.ndarray, num_steps: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets [T, B] of the rows that begin at ``starts``: targets are one further."""
+    rows_BT = np.stack([ids[start : start + num_steps + 1] for start in starts])
+    rows_TB = torch.from_numpy(rows_BT.T.astype(np.int64, order="C"))
+    return rows_TB[:-1], rows_TB[1:]
+
+
+@final
+class HeldOut:
+    """A held-out text in B contiguous lanes, every character after the first a target once.
+
+    The lanes divide the N - 1 targets as evenly as they can be; where a lane is shorter than
+    another, its last targets are ``IGNORED``. Batches cover it from left to right in windows of
+    at most T steps, the last one as short as what is left.
+
+    Raises:
+        UserError: B or T below 1, or a text without a single target.
+    """
+
+    def __init__(self, ids: np.ndarray, num_lanes: int, num_steps: int) -> None:
+        check_sizes(num_lanes, num_steps)
+        if len(ids) < 2:
+            raise UserError(
+                f"The held-out text has {len(ids)} characters, and needs at least 2: raise "
+                "val_size or test_size."
+            )
+        self.ids = ids
+        self.num_steps = num_steps
+        num_targets = len(ids) - 1
+        num_lanes = min(num_lanes, num_targets)
+        self.bounds = [num_targets * lane // num_lanes for lane in range(num_lanes + 1)]
+
+    @property
+    def lane_length(self) -> int:
+        """The longest lane's targets."""
+        return int(np.diff(self.bounds).max())
+
+    def __len__(self) -> int:
+        return -(-self.lane_length // self.num_steps)
+
+    def batch(self, batch_index: int) -> Batch:
+        """Batch k: rows of T characters, the last batch's fewer."""
+        first = batch_index * self.num_steps
+        num_steps = min(self.num_steps, self.lane_length - first)
+        if batch_index < 0 or num_steps < 1:
+            raise IndexError(f"batch {batch_index} of {len(self)}")
+        num_lanes = len(self.bounds) - 1
+        inputs_TB = torch.zeros(num_steps, num_lanes, dtype=torch.long)
+        targets_TB = torch.full((num_steps, num_lanes), IGNORED)
+        for lane in range(num_lanes):
+            start = self.bounds[lane] + first
+            stop = min(start + num_steps, self.bounds[lane + 1])
+            piece = torch.from_numpy(self.ids[start : stop + 1].astype(np.int64))
+            inputs_TB[: stop - start, lane] = piece[:-1]
+            targets_TB[: stop - start, lane] = piece[1:]
+        return Batch(inputs_TB, targets_TB, continues=batch_index > 0)

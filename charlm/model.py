@@ -1,0 +1,159 @@
+"""CharLM: encode -> stacked layers -> logits.
+
+T time steps · B lanes · V vocabulary · H hidden size of a layer · E embedding size
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from charlm import recurrence
+from charlm.cells import CELLS, GRU, INITIALISATIONS, LSTM, RNN, Cell, State, initialise
+from charlm.errors import UserError
+
+# One cell state a layer, from the first layer up.
+ModelState = tuple[State, ...]
+
+ENCODINGS = ("one_hot", "embedding")
+READOUTS = ("last", "concat")
+
+
+class CharLM(nn.Module):
+    """A character-level recurrent language model (d2l.ai, "Recurrent Neural Networks").
+
+    Args:
+        vocab_size: V.
+        hidden_sizes: H of each layer, from the first up.
+        cell: ``rnn``, ``gru`` or ``lstm``, for every layer, or a list of one a layer.
+        nonlinearity: of the RNN, ``tanh`` or ``relu``.
+        reset_after: which of the two GRUs (see ``charlm.cells.GRU``).
+        forget_bias: what the LSTM's forget-gate bias starts from.
+        encoding: ``one_hot`` (the symbol's row of the input weights) or ``embedding``.
+        embedding_size: E, with ``encoding="embedding"``.
+        dropout: probability, on each layer's outputs but the last one's, in training.
+        readout: the output layer sees the ``last`` layer's outputs or all of them, ``concat``.
+        initialisation: ``book`` (normal × 0.01, zero biases) or ``uniform`` (as ``torch.nn``).
+        backend: how layers are unrolled over time (``charlm.recurrence``).
+
+    Raises:
+        UserError: an option that is unknown or contradicts another.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_sizes: Sequence[int] = (512,),
+        cell: str | Sequence[str] = "rnn",
+        nonlinearity: str = "tanh",
+        reset_after: bool = True,
+        forget_bias: float = 0.0,
+        encoding: str = "one_hot",
+        embedding_size: int | None = None,
+        dropout: float = 0.0,
+        readout: str = "last",
+        initialisation: str = "book",
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        names = [cell] * len(hidden_sizes) if isinstance(cell, str) else list(cell)
+        if not hidden_sizes or len(names) != len(hidden_sizes):
+            raise UserError(
+                f"{len(names)} cells were named for {len(hidden_sizes)} hidden sizes: name one "
+                "cell for all layers, or one a layer, and at least one layer."
+            )
+        for label, value, known in (
+            *(("cell", name, tuple(CELLS)) for name in names),
+            ("encoding", encoding, ENCODINGS),
+            ("readout", readout, READOUTS),
+            ("initialisation", initialisation, INITIALISATIONS),
+        ):
+            if value not in known:
+                raise UserError(f"Unknown {label} {value!r}: choose one of {', '.join(known)}.")
+        if (encoding == "embedding") != (embedding_size is not None):
+            raise UserError("Give embedding_size with encoding: embedding, and only with it.")
+        if not 0 <= dropout < 1:
+            raise UserError(f"dropout is {dropout}: it is a probability, at least 0 and below 1.")
+        self.backend = backend
+        self.readout = readout
+        self.vocab_size = vocab_size
+
+        self.embedding: nn.Embedding | None = None
+        input_size = vocab_size
+        if embedding_size is not None:
+            self.embedding = nn.Embedding(vocab_size, embedding_size)
+            input_size = embedding_size
+        options: dict[type[Cell], dict[str, Any]] = {
+            RNN: {"nonlinearity": nonlinearity},
+            GRU: {"reset_after": reset_after},
+            LSTM: {"forget_bias": forget_bias},
+        }
+        self.layers = nn.ModuleList()
+        for name, hidden_size in zip(names, hidden_sizes, strict=True):
+            layer = CELLS[name](input_size, hidden_size, **options[CELLS[name]])
+            initialise(layer, initialisation)
+            self.layers.append(layer)
+            input_size = hidden_size
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(
+            sum(hidden_sizes) if readout == "concat" else hidden_sizes[-1], vocab_size
+        )
+        if initialisation == "book":
+            nn.init.normal_(self.output.weight, 0.0, 0.01)
+            nn.init.zeros_(self.output.bias)
+
+    @property
+    def backend(self) -> str:
+        """How the layers are unrolled; may be changed at any time, the results don't."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: str) -> None:
+        recurrence.check(backend)
+        self._backend = backend
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The layers, from the first up."""
+        return [layer for layer in self.layers if isinstance(layer, Cell)]
+
+    def initial_state(self, num_lanes: int) -> ModelState:
+        """The zero state of B lanes."""
+        return tuple(cell.initial_state(num_lanes) for cell in self.cells)
+
+    def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
+        """Logits [T, B, V] for the character after each of ``ids_TB``, and the state after.
+
+        Args:
+            ids_TB: symbol ids, time-major.
+            state: the state before the first step (none: zeros). Gradients flow into it unless
+                it was detached.
+
+        Raises:
+            ValueError: ids that aren't [T, B], or a state of another number of lanes or layers.
+        """
+        _, B = ids_TB.shape
+        if state is None:
+            state = self.initial_state(B)
+        if len(state) != len(self.layers) or any(part.shape[0] != B for part in state[0]):
+            raise ValueError(
+                f"a state of {len(state)} layers and {state[0][0].shape[0]} lanes doesn't fit "
+                f"{len(self.layers)} layers and {B} lanes"
+            )
+        inputs = ids_TB if self.embedding is None else self.embedding(ids_TB)
+        all_outputs: list[Tensor] = []
+        new_state: list[State] = []
+        for cell, cell_state in zip(self.cells, state, strict=True):
+            if all_outputs:
+                inputs = self.dropout(all_outputs[-1])
+            outputs_TBH, cell_state = recurrence.unroll(cell, inputs, cell_state, self.backend)
+            all_outputs.append(outputs_TBH)
+            new_state.append(cell_state)
+        read = torch.cat(all_outputs, dim=2) if self.readout == "concat" else all_outputs[-1]
+        return self.output(read), tuple(new_state)
+
+
+def detach(state: ModelState) -> ModelState:
+    """The same state, cut off from the graph that computed it: where TBPTT truncates."""
+    return tuple(tuple(part.detach() for part in cell_state) for cell_state in state)
