@@ -1,0 +1,117 @@
+"""Local files: a text decoded in pieces; a file written whole or not at all."""
+
+import codecs
+import contextlib
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from charlm.errors import UserError
+
+
+def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+    """The text of a file, without byte order mark, newlines as "\\n".
+
+    Raises:
+        UserError: as ``iterate_text``.
+    """
+    return "".join(iterate_text(path, encoding))
+
+
+def iterate_text(
+    path: str | os.PathLike[str], encoding: str = "utf-8", chunk_bytes: int = 2**20
+) -> Iterator[str]:
+    """The text of a file in pieces, read ``chunk_bytes`` at a time.
+
+    A byte order mark is dropped, CRLF and CR become LF as in Python's own text files; every
+    other character is kept, NUL too.
+
+    Raises:
+        UserError: the file can't be read or is empty, the encoding is unknown, or the file's
+            bytes are not of this encoding.
+    """
+    try:
+        "".encode(encoding)  # refuses what is no text encoding, too
+        decode = codecs.getincrementaldecoder(encoding)()
+    except (LookupError, ValueError) as error:
+        raise UserError(
+            f"Unknown encoding {encoding!r}: --data.encoding takes one that Python knows, such as "
+            "utf-8, latin-1 or utf-16."
+        ) from error
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    at_start = True
+    num_bytes = 0
+    is_empty = True
+    with open_binary(path) as file:
+        while True:
+            chunk = file.read(chunk_bytes)
+            try:
+                decoded = decode.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                # The decoder keeps the beginning of a character that a chunk cuts in two.
+                offset = num_bytes + len(chunk) - len(error.object) + error.start
+                raise UserError(
+                    f"{path} is not {encoding}: byte 0x{error.object[error.start]:02x} at offset "
+                    f"{offset:,} doesn't decode; name the file's encoding with --data.encoding."
+                ) from error
+            num_bytes += len(chunk)
+            if at_start and decoded:
+                decoded, at_start = decoded.removeprefix("\ufeff"), False
+            text = newlines.decode(decoded, final=not chunk)
+            if text:
+                is_empty = False
+                yield text
+            if not chunk:
+                break
+    if is_empty:
+        raise UserError(f"{path} is empty: give a file with text in it.")
+
+
+def open_binary(path: str | os.PathLike[str]) -> BinaryIO:
+    """``open(path, "rb")``.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    try:
+        return open(path, "rb")
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a directory: give a text file.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"Can't read {path}: {reason}.") from error
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The whole of a file.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    with open_binary(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that appears as ``path`` when the block ends, whole; nothing stays behind
+    when the block fails.
+
+    Raises:
+        UserError: it can't be written (no space, no permission).
+    """
+    # Its own name for each writer; made by open(), for the permissions that the user's umask says.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"Can't write {path}: {error.strerror or error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
