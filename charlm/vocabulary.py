@@ -69,7 +69,7 @@ class Vocabulary:
         self.normalisation = normalisation
         self.symbols = (UNKNOWN, *known)
         codes = np.array([ord(character) for character in known], dtype=np.int64)
-        # One more entry than the highest code: where every code above it is looked up.
+        # The last entry is no known character: where every code above is looked up.
         self._id_of_code = np.zeros(int(codes.max(initial=-1)) + 2, dtype=self.dtype)
         self._id_of_code[codes] = np.arange(1, len(self.symbols))
 
@@ -118,7 +118,7 @@ class Vocabulary:
             codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
         else:
             codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        return self._id_of_code[np.minimum(codes, len(self._id_of_code) - 1)]
+        return self._id_of_code.take(codes, mode="clip")
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids; ``<unk>`` for id 0."""
