@@ -139,8 +139,8 @@ def check_sizes(num_lanes: int, num_steps: int) -> None:
 
 def gather(ids: np.ndarray, starts: np.ndarray, num_steps: int) -> tuple[Tensor, Tensor]:
     """Inputs and targets [T, B] of the rows that begin at ``starts``: targets are one further."""
-    rows_BT = np.stack([ids[start : start + num_steps + 1] for start in starts])
-    rows_TB = torch.from_numpy(rows_BT.T.astype(np.int64, order="C"))
+    places = starts + np.arange(num_steps + 1)[:, None]
+    rows_TB = torch.from_numpy(ids[places].astype(np.int64))
     return rows_TB[:-1], rows_TB[1:]
 
 

@@ -13,8 +13,16 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cells", "batching"),
     ("recurrence.eager", "recurrence.bptt", "recurrence.library", "recurrence"),
     ("model", "checkpoint", "generation", "scoring"),
-    ("data", "module", "callbacks"),
-    ("cli", "__main__"),
+    ("data", "callbacks", "saving", "module"),
+    (
+        "commands",
+        "commands.generate",
+        "commands.score",
+        "commands.export",
+        "training",
+        "cli",
+        "__main__",
+    ),
 )
 ORDER = [module for floor in FLOORS for module in floor]
 # What a floor may not load: torch is slow to import, and Lightning slower.

@@ -1,0 +1,7 @@
+"""``python -m charlm``."""
+
+import sys
+
+from charlm.cli import main
+
+sys.exit(main())

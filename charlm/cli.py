@@ -1,0 +1,56 @@
+"""The command line: charlm fit / validate / test / generate.
+
+``fit``, ``validate`` and ``test`` are Lightning's; the others take a checkpoint alone, and don't
+import Lightning.
+"""
+
+import importlib
+import sys
+
+from jsonargparse import ArgumentParser
+
+from charlm.errors import UserError
+
+TRAINER_COMMANDS = ("fit", "validate", "test")
+
+
+# Each is a function of its own name in a module of its own name.
+CHECKPOINT_COMMANDS = ("generate",)
+
+USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
+
+  fit       train a model:            charlm fit --config scripts/configs/rnn.yaml
+  validate  measure one on the validation text
+  test      measure one on the test text
+  generate  continue a prefix:        charlm generate --checkpoint last.ckpt --prefix "time t"
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit code: 0, 1 for a mistake of the user's, told in a sentence on standard error.
+        A mistake in the options themselves exits with 2.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    command = given[0] if given else ""
+    try:
+        if command in CHECKPOINT_COMMANDS:
+            function = getattr(importlib.import_module(f"charlm.commands.{command}"), command)
+            parser = ArgumentParser(prog=f"charlm {command}")
+            parser.add_function_arguments(function)
+            options = parser.instantiate_classes(parser.parse_args(given[1:]))
+            function(**options.as_dict())
+        elif command in TRAINER_COMMANDS:
+            from charlm.training import run
+
+            run(arguments)
+        else:
+            wanted_help = command in ("-h", "--help")
+            print(USAGE, file=sys.stdout if wanted_help else sys.stderr)
+            return 0 if wanted_help else 2
+    except UserError as mistake:
+        print(f"charlm: {mistake}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,1 @@
+"""The commands that need a checkpoint and nothing else: one a file, its signature its options."""

@@ -1,0 +1,185 @@
+"""CharLMModule: loss, carried state, optimiser, metrics.
+
+T time steps · B lanes · V vocabulary
+"""
+
+import importlib
+import math
+from typing import Any, cast
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+
+from charlm.batching import IGNORED, Batch
+from charlm.callbacks import CarriedState
+from charlm.errors import UserError
+from charlm.model import CharLM, ModelState, detach
+from charlm.vocabulary import Vocabulary
+
+
+class CharLMModule(L.LightningModule):
+    """Train a ``CharLM`` by truncated back-propagation through time.
+
+    One window of T steps is one batch, one ``training_step`` and one optimiser step, so that the
+    Trainer's clipping, schedulers, precision and checkpoints work as they are. Whether the hidden
+    state is carried (detached) or begins anew, each batch says for itself.
+
+    Args:
+        vocabulary: ``Vocabulary.config``: saved in the checkpoint with the weights.
+        learning_rate: of the optimiser.
+        optimizer: its class path, any of ``torch.optim``.
+        optimizer_options: its other arguments.
+        lr_scheduler: a class path of ``torch.optim.lr_scheduler``, stepped once an epoch.
+        lr_scheduler_options: its arguments.
+        **architecture: see ``charlm.model.CharLM``.
+
+    Raises:
+        UserError: a class path that names no class or arguments it doesn't take; in training,
+            a loss that is not finite.
+    """
+
+    def __init__(
+        self,
+        vocabulary: dict[str, Any],
+        learning_rate: float = 1.0,
+        optimizer: str = "torch.optim.SGD",
+        optimizer_options: dict[str, Any] | None = None,
+        lr_scheduler: str | None = None,
+        lr_scheduler_options: dict[str, Any] | None = None,
+        **architecture: Any,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.vocabulary = Vocabulary.from_config(vocabulary)
+        self.model = CharLM(len(self.vocabulary), **architecture)
+        # Neither a buffer nor a parameter: its lanes are this run's, not the model's.
+        self.carried_state: ModelState | None = None
+        self.staged_state: ModelState | None = None
+        self._held_out_state: ModelState | None = None
+        self.grad_norm: Tensor | None = None
+        self.train_nats = MeanMetric(nan_strategy="disable")
+        self.held_out_nats = MeanMetric(nan_strategy="disable")
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [CarriedState()]
+
+    def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
+        """See ``CharLM.forward``."""
+        return cast(tuple[Tensor, ModelState], self.model(ids_TB, state))
+
+    # Training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean loss of one window, in nats per character."""
+        state = self.carried_state if batch.continues else None
+        logits_TBV, state = self(batch.inputs_TB, state)
+        self.staged_state = detach(state)
+        loss = F.cross_entropy(logits_TBV.flatten(0, 1), batch.targets_TB.flatten())
+        self.train_nats.update(loss.detach(), weight=batch.targets_TB.numel())
+        # On a GPU every look at a value is a wait, so only the steps that are logged are looked at.
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        is_logged = (self.trainer.global_step + 1) % every == 0
+        if is_logged or loss.device.type == "cpu":
+            self._check_finite(loss)
+        if is_logged:
+            self.log("train/loss_step", loss.detach())
+        return loss
+
+    def _check_finite(self, loss: Tensor) -> None:
+        if math.isfinite(loss.item()):
+            return
+        optimizer = cast(Optimizer, self.optimizers())
+        norm = "none yet" if self.grad_norm is None else f"{self.grad_norm.item():.3g}"
+        raise UserError(
+            f"The loss is {loss.item()} in epoch {self.current_epoch}, step "
+            f"{self.trainer.global_step} (learning rate {optimizer.param_groups[0]['lr']:g}, norm of "
+            f"the last gradient {norm}): lower learning_rate, or clip harder with "
+            "trainer.gradient_clip_val."
+        )
+
+    def on_train_epoch_end(self) -> None:
+        nats = self.train_nats.compute()
+        self.train_nats.reset()
+        self.log("train/loss", nats)
+        self.log("train/perplexity", nats.exp())
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """The Trainer's own clipping, with the norm before it kept for the log."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.grad_norm = get_total_norm(gradients)
+        if gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            clip_grads_with_norm_(self.parameters(), gradient_clip_val, self.grad_norm)
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.log("train/grad_norm", self.grad_norm)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        options = self.hparams
+        optimizer = _build(
+            "optimizer",
+            options["optimizer"],
+            self.parameters(),
+            lr=options["learning_rate"],
+            **(options["optimizer_options"] or {}),
+        )
+        if options["lr_scheduler"] is None:
+            return cast(Optimizer, optimizer)
+        scheduler = _build(
+            "lr_scheduler",
+            options["lr_scheduler"],
+            optimizer,
+            **(options["lr_scheduler_options"] or {}),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    # Validation and test: the state of their own, carried likewise
+
+    def on_validation_epoch_start(self) -> None:
+        self._held_out_state = None
+        self.held_out_nats.reset()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        state = self._held_out_state if batch.continues else None
+        logits_TBV, self._held_out_state = self(batch.inputs_TB, state)
+        targets = batch.targets_TB.flatten()
+        loss = F.cross_entropy(logits_TBV.flatten(0, 1), targets, ignore_index=IGNORED)
+        self.held_out_nats.update(loss, weight=(targets != IGNORED).sum())
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_held_out("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_held_out("test")
+
+    def _log_held_out(self, stage: str) -> None:
+        nats = self.held_out_nats.compute()
+        self.log(f"{stage}/loss", nats)
+        self.log(f"{stage}/perplexity", nats.exp())
+        self.log(f"{stage}/bits_per_character", nats / math.log(2))
+
+
+def _build(role: str, class_path: str, *args: Any, **options: Any) -> Any:
+    """An instance of the class at a path such as ``torch.optim.SGD``."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)(*args, **options)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UserError(
+            f"The {role} {class_path!r} with the options {options} can't be made: {error}."
+        ) from error

@@ -1,0 +1,73 @@
+"""``charlm fit / validate / test``: Lightning's command line over the module and the data."""
+
+import logging
+import warnings
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from charlm.callbacks import HyperParameters, RunProgressBar, TextSamples, Throughput
+from charlm.data import CharDataModule
+from charlm.module import CharLMModule
+from charlm.saving import BestCheckpoint, LastCheckpoint
+
+LOG_FOLDER = "lightning_logs"
+
+
+class CharLMCLI(LightningCLI):
+    """The Trainer's subcommands, with the callbacks that every run has."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        everything = LightningCLI.subcommands()
+        return {command: everything[command] for command in ("fit", "validate", "test")}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(BestCheckpoint, "best")
+        parser.add_lightning_class_args(TextSamples, "samples")
+        parser.link_arguments("data.vocabulary", "model.vocabulary", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        config = self.config_init[self.subcommand]["trainer"]
+        kwargs["use_distributed_sampler"] = False
+        if config["logger"] in (None, True):
+            folder = config["default_root_dir"] or "."
+            kwargs["logger"] = TensorBoardLogger(folder, LOG_FOLDER, default_hp_metric=False)
+        if config["enable_progress_bar"] is not False:
+            kwargs["callbacks"] = [*(config["callbacks"] or []), RunProgressBar()]
+        return super().instantiate_trainer(**kwargs)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run ``fit``, ``validate`` or ``test`` with its options (none: those of the process)."""
+    quiet_lightning()
+    CharLMCLI(
+        CharLMModule,
+        CharDataModule,
+        args=arguments,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={
+            "max_epochs": 100,
+            "gradient_clip_val": 1.0,
+            "enable_model_summary": False,
+            "callbacks": [Throughput(), HyperParameters()],
+        },
+        parser_kwargs={"prog": "charlm"},
+    )
+
+
+def quiet_lightning() -> None:
+    """Keep to what concerns the user's run: no product tips, no advice that doesn't apply."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for advice in (
+        "The number of training batches .* is smaller than the logging interval",
+        # Lightning with torch 2.13, about a line of its own.
+        r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    ):
+        warnings.filterwarnings("ignore", advice)
