@@ -1,12 +1,10 @@
-"""Characters <-> ids, and how a text is normalised before.
+"""Characters <-> ids.
 
 The vocabulary is that of the book (d2l.ai, "Text Preprocessing"): ``<unk>`` is id 0, then the
 characters by falling frequency. It is built from, and saved as, plain Python types, so that it
 travels inside a checkpoint together with the normalisation.
 """
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,37 +12,17 @@ from typing import Any
 import numpy as np
 
 from charlm.errors import UserError
+from charlm.normalisation import NORMALISATIONS, normalise
 
 UNKNOWN = "<unk>"
 UNKNOWN_ID = 0
 
-NORMALISATIONS = ("book", "letters", "none")
 
-_NOT_LETTERS = re.compile("[^A-Za-z]+")
-
-
-def normalise(text: str, normalisation: str) -> str:
-    """Return ``text`` as the model sees it.
-
-    - ``book``: each line, every run of characters outside A-Z a-z becomes one space, stripped,
-      lower case; the lines are joined with nothing (zh edition, section 8.2). The joins glue
-      words together; that is what the book trains on.
-    - ``letters``: the same over the whole text at once, unstripped (en edition, section 9.2).
-    - ``none``: the text as it is, in Unicode's composed form (NFC), so that one written
-      character is one symbol whichever way it was typed.
-
-    Raises:
-        UserError: ``normalisation`` is not one of ``NORMALISATIONS``.
-    """
-    if normalisation == "book":
-        return "".join(_NOT_LETTERS.sub(" ", line).strip().lower() for line in text.split("\n"))
-    if normalisation == "letters":
-        return _NOT_LETTERS.sub(" ", text).lower()
-    if normalisation == "none":
-        return unicodedata.normalize("NFC", text)
-    raise UserError(
-        f"Unknown normalisation {normalisation!r}: choose one of {', '.join(NORMALISATIONS)}."
-    )
+def code_points(text: str) -> np.ndarray:
+    """The Unicode code points [N] of N characters, of type uint8 or uint32."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 class Vocabulary:
@@ -114,11 +92,7 @@ class Vocabulary:
 
     def encode(self, text: str) -> np.ndarray:
         """Ids [N] of the N characters of a normalised text; unknown characters get id 0."""
-        if text.isascii():
-            codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-        else:
-            codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        return self._id_of_code.take(codes, mode="clip")
+        return self._id_of_code.take(code_points(text), mode="clip")
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of the ids; ``<unk>`` for id 0."""

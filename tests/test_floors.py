@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "charlm"
 
 # One tuple a floor, lowest first; within a floor a module may import those listed before it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "vocabulary", "files", "corpora", "encoded", "reference"),
+    ("errors", "normalisation", "vocabulary", "files", "corpora", "encoded", "reference"),
     ("cells", "batching"),
     ("recurrence.eager", "recurrence.bptt", "recurrence.library", "recurrence"),
     ("model", "checkpoint", "generation", "scoring"),
