@@ -1,0 +1,63 @@
+# charlm: `make` alone lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# The corpora are looked for here, where nothing else is said: see the README, "Offline".
+CHARLM_DATA ?= $(firstword $(foreach folder,data ../shared/data,$(if $(wildcard $(folder)/.),$(abspath $(folder)))))
+ifneq ($(CHARLM_DATA),)
+export CHARLM_DATA
+endif
+
+CONFIG ?= rnn
+ARGS ?=
+RESUME ?=
+CHECKPOINT ?=
+PREFIX ?= time traveller
+PORT ?= 6006
+# By the environment, so that whatever a prefix is made of reaches charlm as it is.
+export CHECKPOINT PREFIX
+
+.PHONY: help setup train generate tensorboard test lint bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv and install charlm with its tested versions into it
+
+# Anew where the requirements change; what an interrupted set-up left is made anew as well.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "charlm needs Python 3.11 or newer: make setup PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: setup ## train: CONFIG=rnn (scripts/configs/), RESUME=1, ARGS="--trainer.max_epochs 50"
+	charlm fit --config scripts/configs/$(CONFIG).yaml $(if $(RESUME),--ckpt_path last) $(ARGS)
+
+generate: setup ## continue PREFIX="time traveller" with CHECKPOINT=... (none: the newest)
+	@charlm generate $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT") --prefix "$$PREFIX" $(ARGS)
+
+tensorboard: setup ## watch the runs: http://localhost:6006 (PORT=6006)
+	tensorboard --logdir lightning_logs --port $(PORT)
+
+test: setup ## run the tests (ARGS="-k resume" for some of them)
+	python -m pytest $(ARGS)
+
+lint: setup ## ruff and the type checker
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: setup ## measure the speed against the book's loop and torch.nn
+	python scripts/benchmark.py $(ARGS)
+
+clean: ## remove the environment and the caches; the logs of runs stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
