@@ -13,6 +13,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -102,6 +103,25 @@ def _directories() -> list[Path]:
     return [Path(named).expanduser(), cache_directory()] if named else [cache_directory()]
 
 
+def writable_directory(directories: Sequence[Path]) -> Path:
+    """The first of the directories that can be written, made if need be.
+
+    Raises:
+        UserError: none can.
+    """
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True)
+            # The superuser may write everywhere; a folder without any write permission is
+            # read-only by intent.
+            if os.access(directory, os.W_OK) and directory.stat().st_mode & 0o222:
+                return directory
+    raise UserError(
+        f"Can't write to {' or '.join(map(str, directories))}: name a folder that can be written "
+        "in the environment variable CHARLM_DATA."
+    )
+
+
 def describe(name: str) -> Corpus:
     """The description of a corpus.
 
@@ -133,7 +153,7 @@ def locate(name: str) -> Path:
             return path
     content = _download(name, corpus)
     _verify(name, corpus, content, f"what {corpus.url} sent")
-    path = _writable_directory(name) / corpus.file
+    path = writable_directory(_directories()) / corpus.file
     # Whoever reads at the same time sees no file or a whole one; two writers write the same.
     with atomic_writer(path) as file:
         file.write(content)
@@ -223,20 +243,6 @@ def _verify(name: str, corpus: Corpus, content: bytes, source: str) -> None:
             f"{source} is not the corpus {name}: its SHA-1 is {sha1} instead of {corpus.sha1}; "
             "remove or replace it, or train on it as a file of your own with --data.path."
         )
-
-
-def _writable_directory(name: str) -> Path:
-    for directory in _directories():
-        with contextlib.suppress(OSError):
-            directory.mkdir(parents=True, exist_ok=True)
-            # The superuser may write everywhere; a folder without any write permission is
-            # read-only by intent.
-            if os.access(directory, os.W_OK) and directory.stat().st_mode & 0o222:
-                return directory
-    raise UserError(
-        f"The corpus {name} can't be kept: neither of "
-        f"{', '.join(map(str, _directories()))} can be written; name a folder in CHARLM_DATA."
-    )
 
 
 def _download(name: str, corpus: Corpus) -> bytes:

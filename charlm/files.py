@@ -70,7 +70,7 @@ def iterate_text(
         raise UserError(f"{path} is empty: give a file with text in it.")
 
 
-def open_binary(path: str | os.PathLike[str]) -> BinaryIO:
+def open_binary(path: str | os.PathLike[str]) -> io.BufferedReader:
     """``open(path, "rb")``.
 
     Raises:
