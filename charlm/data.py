@@ -151,6 +151,9 @@ class CharDataModule(L.LightningDataModule):
         self.save_hyperparameters(
             {"corpus_used": self.text.name, "corpus_digest": self.text.digest}, logger=False
         )
+        if stage == "fit" and not len(self.split.val):
+            # The Trainer validates exactly when this method isn't Lightning's own.
+            self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
         # Say what is wrong with the text or the sizes before anything else is set up.
         if stage == "fit":
             _ = self.sampler
@@ -158,8 +161,10 @@ class CharDataModule(L.LightningDataModule):
     def train_dataloader(self) -> TrainingBatches:
         return TrainingBatches(self._part(self.split.train), self.sampler, self._position)
 
-    def val_dataloader(self) -> HeldOutBatches | list[Any]:
-        return self._held_out(self.split.val) if len(self.split.val) else []
+    def val_dataloader(self) -> HeldOutBatches:
+        if not len(self.split.val):
+            raise UserError("There is no validation text: set data.val_size.")
+        return self._held_out(self.split.val)
 
     def test_dataloader(self) -> HeldOutBatches:
         if not len(self.split.test):

@@ -8,19 +8,45 @@ import math
 from typing import Any, cast
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
+from torchmetrics import Metric
 
 from charlm.batching import IGNORED, Batch
 from charlm.callbacks import CarriedState
 from charlm.errors import UserError
 from charlm.model import CharLM, ModelState, detach
 from charlm.vocabulary import Vocabulary
+
+
+class NatsPerCharacter(Metric):
+    """The mean loss over characters, from the mean losses of windows of any length.
+
+    ``torchmetrics.MeanMetric`` would do, but its check for NaN is a wait on a GPU, and with the
+    check disabled it drops the weights (torchmetrics 1.9).
+    """
+
+    nats: Tensor
+    characters: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("nats", "characters"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, characters: Tensor | int) -> None:
+        """Add a window's mean ``loss`` [nats] over so many ``characters``."""
+        self.nats += loss.double() * characters
+        self.characters += characters
+
+    def compute(self) -> Tensor:
+        """Nats per character."""
+        return self.nats / self.characters
 
 
 class CharLMModule(L.LightningModule):
@@ -63,8 +89,8 @@ class CharLMModule(L.LightningModule):
         self.staged_state: ModelState | None = None
         self._held_out_state: ModelState | None = None
         self.grad_norm: Tensor | None = None
-        self.train_nats = MeanMetric(nan_strategy="disable")
-        self.held_out_nats = MeanMetric(nan_strategy="disable")
+        self.train_nats = NatsPerCharacter()
+        self.held_out_nats = NatsPerCharacter()
 
     def configure_callbacks(self) -> list[Callback]:
         return [CarriedState()]
@@ -81,7 +107,7 @@ class CharLMModule(L.LightningModule):
         logits_TBV, state = self(batch.inputs_TB, state)
         self.staged_state = detach(state)
         loss = F.cross_entropy(logits_TBV.flatten(0, 1), batch.targets_TB.flatten())
-        self.train_nats.update(loss.detach(), weight=batch.targets_TB.numel())
+        self.train_nats.update(loss.detach(), batch.targets_TB.numel())
         # On a GPU every look at a value is a wait, so only the steps that are logged are looked at.
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         is_logged = (self.trainer.global_step + 1) % every == 0
@@ -157,7 +183,7 @@ class CharLMModule(L.LightningModule):
         logits_TBV, self._held_out_state = self(batch.inputs_TB, state)
         targets = batch.targets_TB.flatten()
         loss = F.cross_entropy(logits_TBV.flatten(0, 1), targets, ignore_index=IGNORED)
-        self.held_out_nats.update(loss, weight=(targets != IGNORED).sum())
+        self.held_out_nats.update(loss, (targets != IGNORED).sum())
 
     test_step = validation_step
 

@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -52,6 +53,7 @@ def run(arguments: list[str] | None = None) -> None:
         seed_everything_default=0,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={
+            "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
             "max_epochs": 100,
             "gradient_clip_val": 1.0,
             "enable_model_summary": False,
@@ -67,6 +69,7 @@ def quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for advice in (
         "The number of training batches .* is smaller than the logging interval",
+        "You defined a `validation_step` but have no `val_dataloader`",
         # Lightning with torch 2.13, about a line of its own.
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     ):
