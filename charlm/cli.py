@@ -6,6 +6,7 @@ import Lightning.
 
 import importlib
 import sys
+from argparse import ArgumentError
 
 from jsonargparse import ArgumentParser
 
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if command in CHECKPOINT_COMMANDS:
             function = getattr(importlib.import_module(f"charlm.commands.{command}"), command)
-            parser = ArgumentParser(prog=f"charlm {command}")
+            parser = ArgumentParser(prog=f"charlm {command}", exit_on_error=False)
             parser.add_function_arguments(function)
             options = parser.instantiate_classes(parser.parse_args(given[1:]))
             function(**options.as_dict())
@@ -50,6 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
             wanted_help = command in ("-h", "--help")
             print(USAGE, file=sys.stdout if wanted_help else sys.stderr)
             return 0 if wanted_help else 2
+    except ArgumentError as mistake:
+        reason = " ".join(str(mistake).split())
+        print(
+            f"charlm {command}: {reason} (`charlm {command} --help` lists the options).",
+            file=sys.stderr,
+        )
+        return 2
     except UserError as mistake:
         print(f"charlm: {mistake}", file=sys.stderr)
         return 1

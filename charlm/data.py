@@ -71,7 +71,7 @@ class CharDataModule(L.LightningDataModule):
 
     Args:
         corpus: a corpus by name: time-machine, war-of-the-worlds, tiny-shakespeare, python-docs.
-        path: a text file of your own, instead of ``corpus``.
+        path: a text file of your own; where it is given, ``corpus`` doesn't count.
         normalisation: ``book``, ``letters`` or ``none`` (``charlm.vocabulary.normalise``).
         max_chars: only this many characters, from the start (the book trains on 10,000).
         encoding: of the file at ``path``.
@@ -92,7 +92,7 @@ class CharDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        corpus: str | None = None,
+        corpus: str = "time-machine",
         path: str | None = None,
         normalisation: str = "book",
         max_chars: int | None = None,
@@ -119,7 +119,8 @@ class CharDataModule(L.LightningDataModule):
         options: Any = self.hparams
         arguments = (options.normalisation, options.max_chars, options.encoding)
         try:
-            return encode_corpus(options.corpus, options.path, *arguments)
+            corpus = options.corpus if options.path is None else None
+            return encode_corpus(corpus, options.path, *arguments)
         except CorpusUnavailable as unavailable:
             if options.fallback is None:
                 raise

@@ -44,8 +44,14 @@ class CharLMCLI(LightningCLI):
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run ``fit``, ``validate`` or ``test`` with its options (none: those of the process)."""
+    """Run ``fit``, ``validate`` or ``test`` with its options (none: those of the process).
+
+    Raises:
+        argparse.ArgumentError: an option that doesn't exist, or a value that it doesn't take.
+        UserError: any other mistake.
+    """
     quiet_lightning()
+    options = {"exit_on_error": False}
     CharLMCLI(
         CharLMModule,
         CharDataModule,
@@ -59,7 +65,10 @@ def run(arguments: list[str] | None = None) -> None:
             "enable_model_summary": False,
             "callbacks": [Throughput(), HyperParameters()],
         },
-        parser_kwargs={"prog": "charlm"},
+        parser_kwargs={"prog": "charlm", **options}
+        | dict.fromkeys(CharLMCLI.subcommands(), options),
+        # The optimiser is the module's own argument.
+        auto_configure_optimizers=False,
     )
 
 
