@@ -359,20 +359,21 @@ def test_what_is_wrong_with_a_file_is_told(
     assert not cache.exists() or not list(cache.iterdir())
 
 
-def test_a_file_that_grows_meanwhile_is_told(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("later", ["a log that is being written to", "A LOG THAT IS BEING WRITTEN"])
+def test_a_file_that_changes_meanwhile_is_told(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, later: str
 ) -> None:
     monkeypatch.setattr(encoded, "LARGE_FILE_BYTES", 1)
     path = write(tmp_path, "a log that is being written")
     count = encoded._count
 
-    def count_then_grow(*arguments: object) -> object:
+    def count_then_change(*arguments: object) -> object:
         result = count(*arguments)  # type: ignore[arg-type]
-        with path.open("a") as file:
-            file.write(" to")
+        path.write_text(later)
+        os.utime(path, (1, 1))  # as if the clock had gone on
         return result
 
-    monkeypatch.setattr(encoded, "_count", count_then_grow)
+    monkeypatch.setattr(encoded, "_count", count_then_change)
     with pytest.raises(UserError, match="has changed while it was being encoded"):
         encode_corpus(path=path)
     assert not list(cache.iterdir())

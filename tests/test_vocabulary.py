@@ -26,6 +26,9 @@ TRICKY_TEXT = st.text(
 )
 
 
+ALL_BELOW_100 = "".join(map(chr, range(100)))
+
+
 # The book's figures
 
 
@@ -114,7 +117,7 @@ def test_ids_take_the_smallest_type_that_holds_them(num_characters: int, itemsiz
 # Unknown characters
 
 
-@pytest.mark.parametrize("known", ["", "a", "é", "a世", "😀\U0010ffff", "\ud800"])
+@pytest.mark.parametrize("known", ["", "a", "é", "a世", "😀\U0010ffff", "\ud800", ALL_BELOW_100])
 def test_an_unknown_character_has_id_0(known: str) -> None:
     vocabulary = Vocabulary(known)
     for character in map(
@@ -193,10 +196,19 @@ def test_a_piece_may_end_within_every_composed_character() -> None:
     for character in map(chr, range(sys.maxunicode + 1)):
         decomposed = unicodedata.normalize("NFD", character)
         if decomposed != character:
-            for cut in range(1, len(decomposed)):
+            for cut in range(1, len(decomposed) + 1):
                 pieces = ["a" + decomposed[:cut], decomposed[cut:] + "a"]
                 expected = normalise("".join(pieces), "none")
                 assert "".join(normalise_pieces(pieces, "none")) == expected
+
+
+def test_a_piece_may_end_between_marks_in_the_wrong_order() -> None:
+    last_mark = "\u0345"  # the highest combining class: every other mark moves before it
+    for mark in map(chr, range(sys.maxunicode + 1)):
+        if unicodedata.combining(mark):
+            pieces = ["a" + last_mark + mark, "a"]
+            expected = normalise("".join(pieces), "none")
+            assert "".join(normalise_pieces(pieces, "none")) == expected
 
 
 @pytest.mark.parametrize("text", ["words, words ", "世界", "éÀ", "가나"])
