@@ -73,6 +73,9 @@ class Throughput(Callback):
 
     TAG = "throughput/characters_per_second"
 
+    def __init__(self) -> None:
+        self._restart()
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._restart()
 

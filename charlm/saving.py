@@ -1,9 +1,11 @@
 """Which checkpoints a run writes: the last, to resume from, and the best."""
 
 from datetime import timedelta
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -27,6 +29,9 @@ class LastCheckpoint(ModelCheckpoint):
     def state_key(self) -> str:
         # Not Lightning's, which changes with the interval: it may change between two resumes.
         return type(self).__name__
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass  # it has nothing to remember but its folder, which may have been moved
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._last_global_step_saved != trainer.global_step:
@@ -56,3 +61,15 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         if trainer.enable_validation:
             self.monitor = "val/loss"
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # The best of a run in another folder isn't the best of this one.
+        if state_dict["dirpath"] == self.dirpath:
+            super().load_state_dict(state_dict)
+
+    def _save_topk_checkpoint(
+        self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]
+    ) -> None:
+        # In a run that ends before its first validation nothing is the best.
+        if self.monitor in monitor_candidates:
+            super()._save_topk_checkpoint(trainer, monitor_candidates)

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from charlm.callbacks import HyperParameters, RunProgressBar, TextSamples, Throughput
@@ -15,6 +15,14 @@ from charlm.module import CharLMModule
 from charlm.saving import BestCheckpoint, LastCheckpoint
 
 LOG_FOLDER = "lightning_logs"
+
+
+class SaveConfig(SaveConfigCallback):
+    """``config.yaml`` beside the logs of a run that trains."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.loggers:
+            super().setup(trainer, pl_module, stage)
 
 
 class CharLMCLI(LightningCLI):
@@ -57,6 +65,7 @@ def run(arguments: list[str] | None = None) -> None:
         CharDataModule,
         args=arguments,
         seed_everything_default=0,
+        save_config_callback=SaveConfig,
         save_config_kwargs={"overwrite": True},
         trainer_defaults={
             "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
