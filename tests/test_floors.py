@@ -9,7 +9,18 @@ PACKAGE = Path(__file__).parent.parent / "charlm"
 
 # One tuple a floor, lowest first; within a floor a module may import those listed before it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "normalisation", "vocabulary", "files", "corpora", "encoded", "reference"),
+    (
+        "errors",
+        "normalisation",
+        "vocabulary",
+        "files",
+        "corpora",
+        "encoded",
+        "reference.cells",
+        "reference.through_time",
+        "reference.language_model",
+        "reference",
+    ),
     ("cells", "batching"),
     ("recurrence.eager", "recurrence.bptt", "recurrence.library", "recurrence"),
     ("model", "checkpoint", "generation", "scoring"),
@@ -37,6 +48,10 @@ FORBIDDEN = {
 def module_name(path: Path) -> str:
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
+
+
+def in_reference(module: str) -> bool:
+    return module.split(".")[0] == "reference"
 
 
 def imported(path: Path) -> set[str]:
@@ -70,7 +85,9 @@ def test_a_file_imports_only_from_below(path: Path) -> None:
         if root == "charlm" and other != "charlm":
             below = other.removeprefix("charlm.")
             assert ORDER.index(below) < ORDER.index(name), f"{name} imports {other}, above it"
-            assert below != "reference", f"{name} imports the reference that judges it"
+            assert in_reference(below) == in_reference(name), (
+                f"{name} imports {other}: the reference shares no code with what it judges"
+            )
 
 
 def test_every_listed_module_that_exists_is_checked() -> None:
