@@ -1,5 +1,6 @@
 """CharDataModule: a corpus, split and cut into batches, for the Trainer."""
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -13,6 +14,9 @@ from charlm.batching import SAMPLERS, Batch, HeldOut, Sampler, gather
 from charlm.corpora import CorpusUnavailable, Split, split
 from charlm.encoded import EncodedText, encode_corpus
 from charlm.errors import UserError
+
+# A row of a batch brings some 64 KiB of a mapped text into memory, however short it is.
+BATCHES_PER_RELEASE = 32
 
 
 class TrainingBatches:
@@ -97,8 +101,8 @@ class CharDataModule(L.LightningDataModule):
         normalisation: str = "book",
         max_chars: int | None = None,
         encoding: str = "utf-8",
-        val_size: float | int = 0,
-        test_size: float | int = 0,
+        val_size: int | float = 0,
+        test_size: int | float = 0,
         sampling: str = "sequential",
         num_lanes: int = 32,
         num_steps: int = 35,
@@ -108,6 +112,7 @@ class CharDataModule(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self._num_batches = itertools.count(1)
         if sampling not in SAMPLERS:
             raise UserError(f"Unknown sampling {sampling!r}: choose one of {', '.join(SAMPLERS)}.")
         # Not for the logger to merge with the model's, which has an `encoding` of another kind.
@@ -175,6 +180,9 @@ class CharDataModule(L.LightningDataModule):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
+        # Every batch of any loop comes by here; of a mapped text, what was read is let go of.
+        if next(self._num_batches) % BATCHES_PER_RELEASE == 0:
+            self.text.release()
         inputs_TB, targets_TB, continues = batch
         return Batch(
             inputs_TB.to(device, non_blocking=True),
