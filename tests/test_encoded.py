@@ -502,3 +502,38 @@ def test_1_gib_is_encoded_in_little_memory(large: Path, novel: str, normalisatio
     assert result.digest == digest
     start = normalise(novel * 2, normalisation)
     assert result.vocabulary.decode(result.ids[: len(start) - 1]) == start[:-1]
+
+
+FIT = """
+import re, sys
+from charlm.cli import main
+code = main(sys.argv[1:])
+print(re.search("VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+@needs_proc
+def test_1_gib_is_trained_on_in_less_than_800_mib(large: Path, novel: str) -> None:
+    write_large(large, novel, 1024 * MIB)
+    options = [
+        "--data.normalisation=none",
+        "--model.cell=rnn",
+        "--model.hidden_sizes=[16]",
+        "--trainer.max_steps=1000",
+        "--trainer.accelerator=cpu",
+    ]
+    for sampling in ("sequential", "random"):
+        arguments = ["fit", f"--data.path={large}", f"--data.sampling={sampling}", *options]
+        run = subprocess.run(
+            [sys.executable, "-c", FIT, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=large.parent,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        peak = int(run.stdout.split()[-1]) // 1024
+        print(f"fit, {sampling}: {peak} MiB at the peak")
+        assert peak < 800
