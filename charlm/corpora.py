@@ -7,29 +7,17 @@ written. Whether found or downloaded, it is used only if its checksum is the kno
 
 import contextlib
 import hashlib
-import http.client
 import os
 import re
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tqdm import tqdm
-
+from charlm.download import DownloadError, download
 from charlm.errors import UserError
 from charlm.files import atomic_writer, read_bytes, read_text
-
-# A server that sends nothing for this long has hung; one that is slower overall is given up on.
-STALL_SECONDS = 30.0
-DOWNLOAD_SECONDS = 600.0
-# No corpus below comes near it: what is longer is not the corpus, and need not be read to its end.
-MAX_DOWNLOAD_BYTES = 64 * 2**20
-READ_BYTES = 2**16
 
 
 class CorpusUnavailable(UserError):
@@ -151,7 +139,15 @@ def locate(name: str) -> Path:
         if path.is_file():
             _verify(name, corpus, read_bytes(path), str(path))
             return path
-    content = _download(name, corpus)
+    assert corpus.url is not None
+    try:
+        content = download(corpus.url, name)
+    except DownloadError as error:
+        raise CorpusUnavailable(
+            f"The corpus {name} is not on this machine, and can't be downloaded from {corpus.url} "
+            f"({error}): put its file {corpus.file} into {data_directory()}, or name the folder "
+            "that has it in the environment variable CHARLM_DATA."
+        ) from error
     _verify(name, corpus, content, f"what {corpus.url} sent")
     path = writable_directory(_directories()) / corpus.file
     # Whoever reads at the same time sees no file or a whole one; two writers write the same.
@@ -243,52 +239,6 @@ def _verify(name: str, corpus: Corpus, content: bytes, source: str) -> None:
             f"{source} is not the corpus {name}: its SHA-1 is {sha1} instead of {corpus.sha1}; "
             "remove or replace it, or train on it as a file of your own with --data.path."
         )
-
-
-def _download(name: str, corpus: Corpus) -> bytes:
-    """What the corpus's address sends, held in memory: nothing unverified touches the disk.
-
-    Raises:
-        CorpusUnavailable: the address can't be reached, refuses, hangs, or breaks off.
-    """
-    assert corpus.url is not None
-    request = urllib.request.Request(corpus.url, headers={"User-Agent": "charlm"})
-    deadline = time.monotonic() + DOWNLOAD_SECONDS
-    content = bytearray()
-    try:
-        with urllib.request.urlopen(request, timeout=STALL_SECONDS) as response:
-            announced = response.headers.get("Content-Length", "")
-            total = int(announced) if announced.isdecimal() else None
-            with tqdm(total=total, unit="B", unit_scale=True, desc=f"Downloading {name}") as bar:
-                while chunk := response.read1(READ_BYTES):
-                    content += chunk
-                    bar.update(len(chunk))
-                    if time.monotonic() > deadline:
-                        raise TimeoutError(f"not finished after {DOWNLOAD_SECONDS:g} s")
-                    if len(content) > MAX_DOWNLOAD_BYTES:
-                        raise OSError(f"more than {MAX_DOWNLOAD_BYTES:,} bytes came")
-        if total is not None and len(content) < total:
-            raise OSError(f"cut off after {len(content):,} of {total:,} bytes")
-    except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-        raise CorpusUnavailable(
-            f"The corpus {name} is not on this machine, and can't be downloaded from {corpus.url} "
-            f"({_reason(error)}): put its file {corpus.file} into {data_directory()}, or name the "
-            "folder that has it in the environment variable CHARLM_DATA."
-        ) from error
-    return bytes(content)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(cause, TimeoutError) and str(cause).startswith("timed out"):
-        return f"no answer within {STALL_SECONDS:g} s"
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return str(cause) or type(cause).__name__
 
 
 def _python_docs() -> str:

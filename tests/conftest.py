@@ -1,5 +1,7 @@
 """What several test files share."""
 
+from pathlib import Path
+
 import pytest
 
 from charlm.corpora import CorpusUnavailable, read_corpus
@@ -12,3 +14,17 @@ def novel() -> str:
         return read_corpus("time-machine")
     except CorpusUnavailable as unavailable:
         pytest.skip(str(unavailable))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home that doesn't exist yet, and no CHARLM_DATA."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CHARLM_DATA", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def cache(home: Path) -> Path:
+    """Where charlm keeps its files in that home."""
+    return home / ".cache" / "charlm"

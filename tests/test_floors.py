@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "normalisation",
         "vocabulary",
         "files",
+        "download",
         "corpora",
         "encoded",
         "reference.cells",
