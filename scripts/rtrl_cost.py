@@ -5,6 +5,7 @@ T time steps · B lanes · I input size · H hidden size
 Both give the same gradient. RTRL carries H²K sensitivities (K = I + H + 1) forward, and pays for
 each of them with H multiply-adds a step; BPTT goes back over the T states that it kept.
 """
+# ruff: noqa: E741 - I is the input size.
 
 import argparse
 import time
@@ -15,13 +16,13 @@ import numpy as np
 from charlm.reference import RNN, Array, bptt, rtrl, unroll
 
 
-def bptt_multiply_adds(T: int, B: int, I: int, H: int) -> int:  # noqa: E741
+def bptt_multiply_adds(T: int, B: int, I: int, H: int) -> int:
     """Of the matrix products, a step and lane: W_ih x and W_hh h, and two as large for each on
     the way back (by the weights, by x or h)."""
     return T * B * 3 * H * (I + H)
 
 
-def rtrl_multiply_adds(T: int, B: int, I: int, H: int) -> int:  # noqa: E741
+def rtrl_multiply_adds(T: int, B: int, I: int, H: int) -> int:
     """Of the matrix products, a step and lane: W_ih x and W_hh h, then W_hh times the
     sensitivities [H, H·K], and ∂L_t/∂h [H] times them."""
     K = I + H + 1
@@ -38,7 +39,7 @@ def milliseconds(function: Callable[[], object], repeats: int) -> float:
     return 1e3 * min(times)
 
 
-def problem(T: int, B: int, I: int, H: int) -> tuple[RNN, Array, Array]:  # noqa: E741
+def problem(T: int, B: int, I: int, H: int) -> tuple[RNN, Array, Array]:
     """An RNN, inputs and ∂L/∂ outputs, drawn from seed 0."""
     random = np.random.default_rng(0)
     cell = RNN(
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--input-size", type=positive, default=28)
     parser.add_argument("--repeats", type=positive, default=3)
     options = parser.parse_args(arguments)
-    T, B, I = options.num_steps, options.num_lanes, options.input_size  # noqa: E741
+    T, B, I = options.num_steps, options.num_lanes, options.input_size
 
     print(f"{T} steps, {B} lanes, {I} inputs; multiply-adds of the matrix products")
     print(f"{'H':>5} {'BPTT':>14} {'RTRL':>16} {'ratio':>8} {'BPTT ms':>9} {'RTRL ms':>10}")

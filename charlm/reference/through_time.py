@@ -5,6 +5,7 @@ T time steps · B lanes · I input size · H hidden size
 The loss L is any function of the outputs and the final state of a cell; what reaches it here is
 its derivative by them, ``d_outputs_TBH`` and ``d_state``.
 """
+# ruff: noqa: E741 - I is the input size.
 
 from dataclasses import dataclass
 
@@ -165,7 +166,7 @@ def rtrl(
         ValueError: a shape that isn't the cell's.
     """
     x_TBI = np.asarray(x_TBI, dtype=np.float64)
-    T, B, I = x_TBI.shape  # noqa: E741
+    T, B, I = x_TBI.shape
     H, K = cell.hidden_size, I + cell.hidden_size + 1
     d_outputs_TBH = checked("d_outputs", d_outputs_TBH, T, B, H)
     checked("x", x_TBI, T, B, cell.input_size)
