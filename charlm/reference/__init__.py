@@ -5,14 +5,7 @@ It shares no code with what it judges, needs no torch, and prefers the plain equ
 
 from charlm.reference.cells import GRU, LSTM, RNN, Array, Cell, Parameters, State
 from charlm.reference.language_model import Evaluation, LanguageModel, truncated_updates
-from charlm.reference.through_time import (
-    Gradients,
-    Unrolled,
-    bptt,
-    rtrl,
-    truncated_bptt,
-    unroll,
-)
+from charlm.reference.through_time import Gradients, Unrolled, bptt, rtrl, truncated_bptt, unroll
 
 __all__ = [
     "Array",
