@@ -137,6 +137,21 @@ def check_sizes(num_lanes: int, num_steps: int) -> None:
             raise UserError(f"{name} is {value}: it must be at least 1.")
 
 
+def share(num_lanes: int, process: int, num_processes: int) -> slice:
+    """The lanes of one of several processes that train together: equally many each.
+
+    Raises:
+        UserError: they can't be divided equally.
+    """
+    if num_lanes % num_processes:
+        raise UserError(
+            f"{num_lanes} lanes can't be divided equally among {num_processes} processes: set "
+            "data.num_lanes to a multiple of the number of devices."
+        )
+    each = num_lanes // num_processes
+    return slice(process * each, (process + 1) * each)
+
+
 def gather(ids: np.ndarray, starts: np.ndarray, num_steps: int) -> tuple[Tensor, Tensor]:
     """Inputs and targets [T, B] of the rows that begin at ``starts``: targets are one further."""
     places = starts + np.arange(num_steps + 1)[:, None]

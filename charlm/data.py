@@ -9,8 +9,9 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
-from charlm.batching import SAMPLERS, Batch, HeldOut, Sampler, gather
+from charlm.batching import IGNORED, SAMPLERS, Batch, HeldOut, Sampler, gather, share
 from charlm.corpora import CorpusUnavailable, Split, split
 from charlm.encoded import EncodedText, encode_corpus
 from charlm.errors import UserError
@@ -29,14 +30,20 @@ class TrainingBatches:
         ids: the training text, [N].
         sampler: which characters form a batch.
         position: returns (epoch, index of the next batch).
+        lanes: those of this process.
     """
 
     def __init__(
-        self, ids: np.ndarray, sampler: Sampler, position: Callable[[], tuple[int, int]]
+        self,
+        ids: np.ndarray,
+        sampler: Sampler,
+        position: Callable[[], tuple[int, int]],
+        lanes: slice,
     ) -> None:
         self.ids = ids
         self.sampler = sampler
         self.position = position
+        self.lanes = lanes
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -44,7 +51,7 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[Batch]:
         epoch, first = self.position()
         for batch_index in range(first, len(self)):
-            starts = self.sampler.starts(epoch, batch_index)
+            starts = self.sampler.starts(epoch, batch_index)[self.lanes]
             inputs_TB, targets_TB = gather(self.ids, starts, self.sampler.num_steps)
             yield Batch(inputs_TB, targets_TB, self.sampler.continues(batch_index))
 
@@ -57,17 +64,34 @@ class TrainingBatches:
 
 
 class HeldOutBatches:
-    """A held-out text from left to right, each character after the first a target once."""
+    """A held-out text from left to right, each character after the first a target once.
 
-    def __init__(self, held_out: HeldOut) -> None:
+    Args:
+        held_out: its batches.
+        process: which of the processes that divide its lanes among them, as evenly as can be.
+        num_processes: how many they are.
+    """
+
+    def __init__(self, held_out: HeldOut, process: int = 0, num_processes: int = 1) -> None:
         self.held_out = held_out
+        num_lanes = len(held_out.bounds) - 1
+        self.lanes = slice(
+            process * num_lanes // num_processes, (process + 1) * num_lanes // num_processes
+        )
 
     def __len__(self) -> int:
         return len(self.held_out)
 
     def __iter__(self) -> Iterator[Batch]:
         for batch_index in range(len(self)):
-            yield self.held_out.batch(batch_index)
+            inputs_TB, targets_TB, continues = self.held_out.batch(batch_index)
+            if self.lanes.start == self.lanes.stop:
+                # A process without a lane keeps step with the others.
+                yield Batch(
+                    inputs_TB[:, :1], torch.full_like(targets_TB[:, :1], IGNORED), continues
+                )
+            else:
+                yield Batch(inputs_TB[:, self.lanes], targets_TB[:, self.lanes], continues)
 
 
 class CharDataModule(L.LightningDataModule):
@@ -88,6 +112,7 @@ class CharDataModule(L.LightningDataModule):
         val_num_steps: the characters a held-out batch is cut into; doesn't change the result.
         fallback: the corpus to take when ``corpus`` is neither here nor to be downloaded.
         seed: of the epochs' offsets and orders.
+        allow_changed_corpus: go on from a checkpoint though it was trained on another text.
 
     Raises:
         UserError: an unknown name, a file that can't be read, a text too short to be split or
@@ -110,8 +135,12 @@ class CharDataModule(L.LightningDataModule):
         val_num_steps: int = 512,
         fallback: str | None = None,
         seed: int = 0,
+        allow_changed_corpus: bool = False,
     ) -> None:
         super().__init__()
+        # Where the epoch began that was under way when the run began: its number, and how many
+        # batches were trained on before it.
+        self._epoch_began = (0, 0)
         self._num_batches = itertools.count(1)
         if sampling not in SAMPLERS:
             raise UserError(f"Unknown sampling {sampling!r}: choose one of {', '.join(SAMPLERS)}.")
@@ -153,7 +182,12 @@ class CharDataModule(L.LightningDataModule):
             len(self.split.train), options.num_lanes, options.num_steps, options.seed
         )
 
+    def prepare_data(self) -> None:
+        # By one process of each machine, before the others ask for it.
+        _ = self.text
+
     def setup(self, stage: str) -> None:
+        self._epoch_began = (0, 0)
         self.save_hyperparameters(
             {"corpus_used": self.text.name, "corpus_digest": self.text.digest}, logger=False
         )
@@ -163,9 +197,11 @@ class CharDataModule(L.LightningDataModule):
         # Say what is wrong with the text or the sizes before anything else is set up.
         if stage == "fit":
             _ = self.sampler
+            share(self.sampler.num_lanes, *self._process)
 
     def train_dataloader(self) -> TrainingBatches:
-        return TrainingBatches(self._part(self.split.train), self.sampler, self._position)
+        lanes = share(self.sampler.num_lanes, *self._process)
+        return TrainingBatches(self._part(self.split.train), self.sampler, self._position, lanes)
 
     def val_dataloader(self) -> HeldOutBatches:
         if not len(self.split.val):
@@ -196,16 +232,41 @@ class CharDataModule(L.LightningDataModule):
     def _held_out(self, bounds: range) -> HeldOutBatches:
         options: Any = self.hparams
         return HeldOutBatches(
-            HeldOut(self._part(bounds), options.val_num_lanes, options.val_num_steps)
+            HeldOut(self._part(bounds), options.val_num_lanes, options.val_num_steps),
+            *self._process,
         )
 
-    def _position(self) -> tuple[int, int]:
-        """Where the Trainer stands: (epoch, index of the next batch), by batches completed.
+    @property
+    def _process(self) -> tuple[int, int]:
+        """Which of the processes that train together this is, and how many they are."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
 
-        ``current_epoch`` would not do: a run that was stopped on an epoch's last batch under
-        ``max_steps`` has it one too high.
+    def _position(self) -> tuple[int, int]:
+        """Where the Trainer stands: (epoch, index of the next batch), by batches trained on.
+
+        ``current_epoch`` would not do: a run that ended in mid-epoch (``max_steps``) has it one too
+        high.
         """
         assert self.trainer is not None
-        fit_loop = self.trainer.fit_loop
-        completed = fit_loop.epoch_loop.batch_progress.total.completed
-        return completed // int(self.trainer.num_training_batches), fit_loop.batch_idx + 1
+        began_epoch, began_batch = self._epoch_began
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        num_batches = int(self.trainer.num_training_batches)
+        epochs = (progress.processed - began_batch) // num_batches
+        return began_epoch + epochs, self.trainer.fit_loop.batch_idx + 1
+
+    # In a checkpoint, since an epoch may have another number of batches in the run that goes on.
+
+    def state_dict(self) -> dict[str, Any]:
+        assert self.trainer is not None
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            return {}
+        began_epoch, began_batch = self._epoch_began
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        num_batches = int(self.trainer.num_training_batches)
+        epochs = (progress.processed - began_batch) // num_batches
+        return {"epoch": began_epoch + epochs, "batches": began_batch + epochs * num_batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._epoch_began = state_dict["epoch"], state_dict["batches"]

@@ -21,6 +21,7 @@ from charlm.batching import IGNORED, Batch
 from charlm.callbacks import CarriedState
 from charlm.errors import UserError
 from charlm.model import CharLM, ModelState, detach
+from charlm.resuming import ExactResume, last_written
 from charlm.vocabulary import Vocabulary
 
 
@@ -43,6 +44,12 @@ class NatsPerCharacter(Metric):
         """Add a window's mean ``loss`` [nats] over so many ``characters``."""
         self.nats += loss.double() * characters
         self.characters += characters
+
+    def add(self, nats: Tensor, characters: Tensor) -> None:
+        """Add the sums of another metric of the kind: what a run had before it was stopped."""
+        self.update(torch.zeros(()), 0)  # to torchmetrics, too, it is no longer empty
+        self.nats += nats.to(self.nats.device)
+        self.characters += characters.to(self.characters.device)
 
     def compute(self) -> Tensor:
         """Nats per character."""
@@ -93,7 +100,7 @@ class CharLMModule(L.LightningModule):
         self.held_out_nats = NatsPerCharacter()
 
     def configure_callbacks(self) -> list[Callback]:
-        return [CarriedState()]
+        return [CarriedState(), ExactResume()]
 
     def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
         """See ``CharLM.forward``."""
@@ -126,7 +133,7 @@ class CharLMModule(L.LightningModule):
             f"The loss is {loss.item()} in epoch {self.current_epoch}, step "
             f"{self.trainer.global_step} (learning rate {optimizer.param_groups[0]['lr']:g}, norm of "
             f"the last gradient {norm}): lower learning_rate, or clip harder with "
-            "trainer.gradient_clip_val."
+            f"trainer.gradient_clip_val; {last_written(self.trainer)}."
         )
 
     def on_train_epoch_end(self) -> None:
@@ -182,8 +189,12 @@ class CharLMModule(L.LightningModule):
         state = self._held_out_state if batch.continues else None
         logits_TBV, self._held_out_state = self(batch.inputs_TB, state)
         targets = batch.targets_TB.flatten()
-        loss = F.cross_entropy(logits_TBV.flatten(0, 1), targets, ignore_index=IGNORED)
-        self.held_out_nats.update(loss, (targets != IGNORED).sum())
+        num_targets = (targets != IGNORED).sum()
+        nats = F.cross_entropy(
+            logits_TBV.flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum"
+        )
+        # One of several processes may have no target.
+        self.held_out_nats.update(nats / num_targets.clamp(min=1), num_targets)
 
     test_step = validation_step
 

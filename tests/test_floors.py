@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cells", "batching"),
     ("recurrence.eager", "recurrence.bptt", "recurrence.library", "recurrence"),
     ("model", "checkpoint", "generation", "scoring"),
-    ("data", "callbacks", "saving", "module"),
+    ("data", "callbacks", "positions", "resuming", "stopping", "saving", "module"),
     (
         "commands",
         "commands.generate",
