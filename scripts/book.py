@@ -105,7 +105,7 @@ def train_step(
     loss.backward()
     clip_gradients(net.params, 1)
     descend(net.params, 1.0)
-    return state, float(loss)
+    return state, loss.item()
 
 
 @torch.inference_mode()

@@ -1,0 +1,295 @@
+"""Measure the speed of training and generation: `make bench`.
+
+Every contestant does the same work in the same process, in turn, round after round, so that a
+machine's moods meet all of them alike; what counts are the ratios of the medians. One iteration
+is forward, backward, clipping and the optimiser's step over 32 lanes of 35 steps of the novel.
+
+The floor is the time that one large matrix product takes, in the same round, for the iteration's
+multiply-adds: per character H·G·H of the recurrence and H·V of the output layer, once forward
+and twice backward. The one-hot input is a gather, and counts nothing.
+"""
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import book
+import torch
+from contestants import CELLS, CHARACTERS, Step, V, book_step, charlm_step, contestants
+
+from charlm.files import atomic_writer
+from charlm.generation import generate
+from charlm.model import CharLM
+from charlm.recurrence import BACKENDS, fastest
+from charlm.vocabulary import Vocabulary
+
+SIZES = (256, 512)
+CONFIG = Path(__file__).parent / "configs" / "rnn.yaml"
+
+
+@dataclass
+class Contestant:
+    """One way to do an iteration, and the seconds that it took each time."""
+
+    step: Step
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """Half the interquartile range, relative to the median."""
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / 2 / self.median
+
+
+def interleave(
+    steps: dict[str, Step], rounds: int, seconds: float, device: str
+) -> dict[str, Contestant]:
+    """Time each of ``steps`` in turn, ``rounds`` times, for about ``seconds`` each time."""
+    timed = {name: Contestant(step) for name, step in steps.items()}
+
+    def timing(step: Step, repeats: int) -> float:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(repeats):
+            step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / repeats
+
+    repeats = {}
+    for name, contestant in timed.items():
+        timing(contestant.step, 2)
+        repeats[name] = max(1, round(seconds / timing(contestant.step, 2)))
+    for _ in range(rounds):
+        for name, contestant in timed.items():
+            contestant.seconds.append(timing(contestant.step, repeats[name]))
+    return timed
+
+
+def peak_memory(case: tuple[str, int, str]) -> float | None:
+    """MiB that a process grows by over three iterations, at its peak (Linux alone tells)."""
+    name, hidden_size, contestant = case
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+
+    def peak() -> float:
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) / 1024
+
+    Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
+    before = peak()
+    makers = contestants(name, hidden_size, "cpu")
+    if contestant not in makers:
+        return None
+    step = makers[contestant]()
+    for _ in range(3):
+        step()
+    return peak() - before
+
+
+def memory() -> dict[tuple[str, int, str], float | None]:
+    """The peak memory of every case on the CPU, each in a fork of this process.
+
+    To be called before this process has computed anything: a fork would lack the threads that
+    OpenMP believes it has.
+    """
+    context = multiprocessing.get_context("fork")
+    cases = list(product(CELLS, SIZES, ("book", "torch", *BACKENDS)))
+    with context.Pool(1, maxtasksperchild=1) as pool:
+        return dict(zip(cases, pool.map(peak_memory, cases, chunksize=1), strict=True))
+
+
+def training_rows(
+    device: str, rounds: int, seconds: float, megabytes: dict[tuple[str, int, str], float | None]
+) -> list[dict[str, Any]]:
+    """Cell by cell and size by size: every way to train it."""
+    rows = []
+    cases = list(product(CELLS, SIZES))
+    for number, (name, hidden_size) in enumerate(cases, start=1):
+        say(f"{number} of {len(cases)}: {name} {hidden_size} on {device}")
+        steps = {way: make() for way, make in contestants(name, hidden_size, device).items()}
+        timed = interleave(steps, rounds, seconds, device)
+        floor, theirs = timed.pop("floor"), timed.get("torch")
+        cell = CharLM(V, hidden_sizes=[hidden_size], **CELLS[name][2]).cells[0]
+        for contestant, result in timed.items():
+            rows.append(
+                {
+                    "kind": "training",
+                    "cell": name,
+                    "backend": contestant,
+                    "is_auto": contestant == fastest(cell, torch.device(device)),
+                    "hidden_size": hidden_size,
+                    "device": device,
+                    "characters_per_second": CHARACTERS / result.median,
+                    "spread": result.spread,
+                    "ratio_to_book": timed["book"].median / result.median,
+                    "ratio_to_torch": theirs.median / result.median if theirs else None,
+                    "share_of_floor": floor.median / result.median,
+                    "peak_memory_mib": (
+                        megabytes[name, hidden_size, contestant] if device == "cpu" else None
+                    ),
+                }
+            )
+    return rows
+
+
+def trainer_row(device: str, rounds: int) -> dict[str, Any]:
+    """The whole Trainer on rnn.yaml, everything on, against bare loops of the same length."""
+    from lightning.pytorch.callbacks import Timer
+
+    from charlm.training import run
+
+    epochs, batches = 40, 8
+    loops = {
+        "bare": charlm_step({"cell": "rnn"}, 512, "auto", device),
+        "book": book_step("rnn", 512, device),
+    }
+    seconds: dict[str, list[float]] = {"trainer": [], "bare": [], "book": []}
+    for number in range(rounds):
+        say(f"{number + 1} of {rounds}: the Trainer on {device}")
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stderr(nowhere),
+        ):
+            options = {
+                "--config": CONFIG,
+                "--trainer.default_root_dir": folder,
+                "--trainer.max_epochs": epochs,
+                "--samples.every_n_epochs": 20,
+            }
+            timer = Timer()
+            run(["fit", *(f"{name}={value}" for name, value in options.items())], [timer])
+        seconds["trainer"].append(timer.time_elapsed("train"))
+        for name, step in loops.items():
+            start = time.perf_counter()
+            for _ in range(epochs * batches):
+                step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - start)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "kind": "trainer",
+        "cell": "rnn",
+        "hidden_size": 512,
+        "device": device,
+        "characters_per_second": epochs * batches * CHARACTERS / median["trainer"],
+        "ratio": median["bare"] / median["trainer"],
+        "ratio_to_book": median["book"] / median["trainer"],
+    }
+
+
+def say(progress: str) -> None:
+    print(progress, file=sys.stderr)
+
+
+def generation_row(rounds: int, seconds: float) -> dict[str, Any]:
+    """Greedy text at 512 hidden on one thread, against the book's loop in inference mode."""
+    length = 200
+    model = CharLM(V, hidden_sizes=[512]).eval()
+    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz ", "letters")
+    prefix = [int(i) for i in vocabulary.encode("time traveller")]
+    net = book.BookModel("rnn", V, 512)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    timed = interleave(
+        {
+            "charlm": lambda: generate(model, vocabulary, "time traveller", length),
+            "book": lambda: book.predict(prefix, length, net),
+        },
+        rounds,
+        seconds,
+        "cpu",
+    )
+    torch.set_num_threads(threads)
+    return {
+        "kind": "generate",
+        "cell": "rnn",
+        "hidden_size": 512,
+        "device": "cpu",
+        "characters_per_second": length / timed["charlm"].median,
+        "spread": timed["charlm"].spread,
+        "ratio": timed["book"].median / timed["charlm"].median,
+    }
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """The training rows as a table, the others as a line each."""
+    heads = ("cell", "hidden", "way", "characters/s", "x book", "x torch.nn", "of floor", "MiB")
+    form = "{:<11}{:>6}  {:<9}{:>22}{:>8}{:>12}{:>10}{:>7}"
+    print(form.format(*heads))
+    for row in rows:
+        speed = f"{row['characters_per_second']:,.0f}"
+        if row["kind"] == "training":
+            against = row["ratio_to_torch"]
+            print(
+                form.format(
+                    row["cell"],
+                    row["hidden_size"],
+                    row["backend"] + "*" * row["is_auto"],
+                    f"{speed} ± {row['spread']:4.1%}",
+                    f"{row['ratio_to_book']:.2f}",
+                    f"{against:.2f}" if against else "-",
+                    f"{row['share_of_floor']:.2f}",
+                    f"{row['peak_memory_mib']:.0f}" if row["peak_memory_mib"] else "-",
+                )
+            )
+        elif row["kind"] == "trainer":
+            print(
+                f"The Trainer, everything on, rnn.yaml on {row['device']}: {speed} characters/s, "
+                f"{row['ratio']:.2f} x its bare loop, {row['ratio_to_book']:.2f} x the book's loop"
+            )
+        else:
+            print(
+                f"Generation, 1 thread: {speed} characters/s, {row['ratio']:.2f} x the book's loop"
+            )
+    print("* what `backend: auto` takes; ± half the interquartile range")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure charlm's speed.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--rounds", type=int, default=9, help="times that each way is timed")
+    parser.add_argument("--seconds", type=float, default=0.15, help="about how long each time")
+    options = parser.parse_args()
+
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    names = [torch.cuda.get_device_name() if device == "cuda" else "" for device in devices]
+    print(
+        f"float32 without TF32; torch {torch.__version__}, Python {platform.python_version()}, "
+        f"{torch.get_num_threads()} threads {' '.join(names)}"
+    )
+    megabytes = memory()
+    rows: list[dict[str, Any]] = []
+    for device in devices:
+        training = training_rows(device, options.rounds, options.seconds, megabytes)
+        rows += [*training, trainer_row(device, max(3, options.rounds // 2))]
+    rows.append(generation_row(options.rounds, options.seconds))
+    print_table(rows)
+    if options.json is not None:
+        with atomic_writer(options.json) as file:
+            file.write(json.dumps(rows, indent=1).encode())
+
+
+if __name__ == "__main__":
+    main()
