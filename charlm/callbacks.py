@@ -91,7 +91,8 @@ class Throughput(Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        self._characters += batch.targets_TB.numel()
+        # Every process has as many.
+        self._characters += batch.targets_TB.numel() * trainer.world_size
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self._log(pl_module)
 
@@ -101,7 +102,7 @@ class Throughput(Callback):
 
     def _log(self, pl_module: L.LightningModule) -> None:
         rate = self._characters / (time.perf_counter() - self._since)
-        pl_module.log(self.TAG, rate, rank_zero_only=True)
+        pl_module.log(self.TAG, rate, sync_dist=True)
         self._restart()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

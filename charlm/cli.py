@@ -5,12 +5,13 @@ import Lightning.
 """
 
 import importlib
+import os
 import sys
 from argparse import ArgumentError
 
 from jsonargparse import ArgumentParser
 
-from charlm.errors import UserError
+from charlm.errors import Stopped, UserError
 
 TRAINER_COMMANDS = ("fit", "validate", "test")
 
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 for a mistake of the user's, told in a sentence on standard error.
-        A mistake in the options themselves exits with 2.
+        A mistake in the options themselves exits with 2, Ctrl-C with 130, SIGTERM with 143.
     """
     given = sys.argv[1:] if arguments is None else arguments
     command = given[0] if given else ""
@@ -61,4 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as mistake:
         print(f"charlm: {mistake}", file=sys.stderr)
         return 1
+    except Stopped as stop:
+        # Of processes that train together, all have stopped, and the first says so.
+        if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+            print(f"charlm: {stop}", file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        print("charlm: Stopped by Ctrl-C before there was anything to save.", file=sys.stderr)
+        return 130
     return 0

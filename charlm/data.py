@@ -169,6 +169,11 @@ class CharDataModule(L.LightningDataModule):
         """The vocabulary with its normalisation, in plain types: the model's own argument."""
         return self.text.vocabulary.config
 
+    @property
+    def corpus_used(self) -> dict[str, str]:
+        """The text's name and digest: what a checkpoint knows it by."""
+        return {"corpus_used": self.text.name, "corpus_digest": self.text.digest}
+
     @cached_property
     def split(self) -> Split:
         """Where the text is divided into training, validation and test text."""
@@ -188,9 +193,7 @@ class CharDataModule(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         self._epoch_began = (0, 0)
-        self.save_hyperparameters(
-            {"corpus_used": self.text.name, "corpus_digest": self.text.digest}, logger=False
-        )
+        self.save_hyperparameters(self.corpus_used, logger=False)
         if stage == "fit" and not len(self.split.val):
             # The Trainer validates exactly when this method isn't Lightning's own.
             self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]

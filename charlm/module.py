@@ -10,6 +10,7 @@ from typing import Any, cast
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,6 +20,7 @@ from torchmetrics import Metric
 
 from charlm.batching import IGNORED, Batch
 from charlm.callbacks import CarriedState
+from charlm.changes import change_learning_rate, check_data, check_model
 from charlm.errors import UserError
 from charlm.model import CharLM, ModelState, detach
 from charlm.resuming import ExactResume, last_written
@@ -98,6 +100,7 @@ class CharLMModule(L.LightningModule):
         self.grad_norm: Tensor | None = None
         self.train_nats = NatsPerCharacter()
         self.held_out_nats = NatsPerCharacter()
+        self._resumed_learning_rate: float | None = None
 
     def configure_callbacks(self) -> list[Callback]:
         return [CarriedState(), ExactResume()]
@@ -105,6 +108,24 @@ class CharLMModule(L.LightningModule):
     def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
         """See ``CharLM.forward``."""
         return cast(tuple[Tensor, ModelState], self.model(ids_TB, state))
+
+    # A run that goes on from a checkpoint
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raise a UserError for options that the checkpoint can't be used with."""
+        trainer: Any = self.trainer
+        is_training = trainer.state.fn == TrainerFn.FITTING
+        if is_training and trainer.datamodule:
+            before = checkpoint.get("datamodule_hyper_parameters", {})
+            check_data(before, dict(trainer.datamodule.hparams))
+        check_model(checkpoint["hyper_parameters"], dict(self.hparams))
+        self._resumed_learning_rate = checkpoint["hyper_parameters"]["learning_rate"]
+
+    def on_train_start(self) -> None:
+        if self._resumed_learning_rate is not None:
+            now = self.hparams["learning_rate"]
+            change_learning_rate(self.trainer, self._resumed_learning_rate, now)
+            self._resumed_learning_rate = None
 
     # Training
 
@@ -121,7 +142,7 @@ class CharLMModule(L.LightningModule):
         if is_logged or loss.device.type == "cpu":
             self._check_finite(loss)
         if is_logged:
-            self.log("train/loss_step", loss.detach())
+            self.log("train/loss_step", loss.detach(), sync_dist=True)
         return loss
 
     def _check_finite(self, loss: Tensor) -> None:
@@ -139,8 +160,8 @@ class CharLMModule(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         nats = self.train_nats.compute()
         self.train_nats.reset()
-        self.log("train/loss", nats)
-        self.log("train/perplexity", nats.exp())
+        self.log("train/loss", nats, sync_dist=True)
+        self.log("train/perplexity", nats.exp(), sync_dist=True)
 
     def configure_gradient_clipping(
         self,
@@ -206,9 +227,9 @@ class CharLMModule(L.LightningModule):
 
     def _log_held_out(self, stage: str) -> None:
         nats = self.held_out_nats.compute()
-        self.log(f"{stage}/loss", nats)
-        self.log(f"{stage}/perplexity", nats.exp())
-        self.log(f"{stage}/bits_per_character", nats / math.log(2))
+        self.log(f"{stage}/loss", nats, sync_dist=True)
+        self.log(f"{stage}/perplexity", nats.exp(), sync_dist=True)
+        self.log(f"{stage}/bits_per_character", nats / math.log(2), sync_dist=True)
 
 
 def _build(role: str, class_path: str, *args: Any, **options: Any) -> Any:

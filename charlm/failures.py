@@ -1,0 +1,79 @@
+"""What a training run that fails for want of memory or by a wrong setting is told as: a sentence."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from charlm.errors import UserError
+
+BYTES = 4
+
+
+@contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """Turn what is the user's to mend into a UserError; any other exception is a mistake of ours.
+
+    Raises:
+        UserError: settings that Lightning refuses; a file that can't be written.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        raise UserError(
+            f"Can't write or read{where}: {error.strerror or error}; the logs' folder is set with "
+            "--trainer.default_root_dir."
+        ) from error
+    except (MisconfigurationException, ValueError) as error:
+        if not isinstance(error, MisconfigurationException) and not is_lightnings(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(f"These options don't go together: {reason}") from error
+
+
+def is_lightnings(error: BaseException) -> bool:
+    """Whether it was raised in Lightning's own code, which checks the Trainer's arguments."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "/lightning/" in frames[-1].filename.replace("\\", "/")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python's, a GPU's or torch's own way to say it (the last is but a RuntimeError)."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    )
+
+
+def out_of_memory(module: L.LightningModule, data: L.LightningDataModule) -> UserError:
+    """The sentence for a run that ran out of memory: what needs most, and what to lower."""
+    options: Any = data.hparams
+    B, T = options.num_lanes, options.num_steps
+    model: Any = module.model
+    V = model.vocab_size
+    sizes = [cell.hidden_size for cell in model.cells]
+    # Every layer keeps its gates and states of all steps for the backward pass, the output layer
+    # its logits, their logarithms and their gradient.
+    kept = sum((cell.num_gates + 3) * cell.hidden_size for cell in model.cells) + 3 * V
+    activations = B * T * kept * BYTES
+    # The weights, their gradients, and two moments of an Adam.
+    weights = 4 * sum(parameter.numel() for parameter in module.parameters()) * BYTES
+    lower = "model.hidden_sizes"
+    if activations > weights:
+        lower = "data.num_lanes" if B >= T else "data.num_steps"
+    return UserError(
+        f"Out of memory: {B} lanes of {T} steps need about {gigabytes(activations)} GB, the weights "
+        f"of hidden sizes {sizes} about {gigabytes(weights)} GB: lower {lower}."
+    )
+
+
+def gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2g}"

@@ -1,0 +1,74 @@
+"""Where runs keep their logs and checkpoints: ``lightning_logs/version_N``."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from charlm.errors import UserError
+
+LOG_FOLDER = "lightning_logs"
+CHECKPOINT_FOLDER = "checkpoints"
+
+
+class RunFolder(NamedTuple):
+    """A run's own folder: ``root/lightning_logs/version_N``."""
+
+    root: Path
+    version: int
+
+    @classmethod
+    def of_last_checkpoint(cls, path: Path) -> "RunFolder | None":
+        """The folder of the run whose ``last.ckpt`` a path is; none for any other checkpoint.
+
+        Only from there a run may go on in its own folder: from its best or an earlier checkpoint it
+        would overwrite what it has reached since.
+        """
+        folder = path.resolve().parent
+        name, _, version = folder.parent.name.partition("_")
+        if path.name != "last.ckpt" or folder.name != CHECKPOINT_FOLDER:
+            return None
+        if folder.parent.parent.name != LOG_FOLDER or name != "version" or not version.isdigit():
+            return None
+        return cls(folder.parent.parent.parent, int(version))
+
+
+class RunLogger(TensorBoardLogger):
+    """TensorBoard's, in a version folder that no other run can have taken at the same time."""
+
+    def _get_next_version(self) -> int:
+        version = super()._get_next_version()
+        is_first: bool = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+        while is_first:
+            try:
+                os.makedirs(Path(self.root_dir) / f"version_{version}")
+                break
+            except FileExistsError:
+                if not Path(self.root_dir).is_dir():
+                    raise
+                version += 1
+        return version
+
+
+def find_checkpoint(name: str, root: Path) -> Path:
+    """The file that ``--ckpt_path`` names: a path, or ``last`` or ``best`` of the newest run.
+
+    Args:
+        name: the option's value.
+        root: what has the ``lightning_logs``.
+
+    Raises:
+        UserError: no run there has such a checkpoint.
+    """
+    if name not in ("last", "best"):
+        return Path(name)
+    folder = root / LOG_FOLDER
+    found = list(folder.glob(f"version_*/{CHECKPOINT_FOLDER}/{name}.ckpt"))
+    if not found:
+        raise UserError(
+            f"There is no {name}.ckpt of any run in {folder}: name a checkpoint with --ckpt_path, or "
+            "leave it out to start a new run."
+        )
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
