@@ -122,7 +122,10 @@ class WindowSampler(Sampler):
             random = self.random(epoch)
             offset = int(random.integers(self.num_steps))
             num_windows = (self.num_characters - offset - 1) // self.num_steps
-            self._offset, self._windows = offset, random.permutation(num_windows)
+            # In the smallest type: a text of a gigabyte has 30 million windows.
+            self._windows = np.arange(num_windows, dtype=np.min_scalar_type(num_windows))
+            random.shuffle(self._windows)
+            self._offset = offset
             self._epoch = epoch
         return self._offset, self._windows
 
