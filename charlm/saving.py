@@ -195,7 +195,9 @@ class LastCheckpoint(ModelCheckpoint):
                     f"Checkpoints can't be written into {folder} ({error.strerror}): name a folder "
                     "for the logs with --trainer.default_root_dir."
                 ) from error
-            # A file system without locks.
+            return  # a file system without locks
+        for left_behind in folder.glob(".*.ckpt.*.part"):
+            left_behind.unlink(missing_ok=True)  # by a process that was killed as it wrote
 
     def _unlock(self) -> None:
         if self._folder_lock is not None:
