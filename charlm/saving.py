@@ -84,16 +84,14 @@ class LastCheckpoint(ModelCheckpoint):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            if trainer.is_global_zero:
-                self._lock()
-            self.signals.take()
+        if stage == "fit" and self._is_on(trainer) and trainer.is_global_zero:
+            self._lock()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._step_written = -1
         self._written_at = time.monotonic()
         if self._is_on(trainer):
-            self.signals.take()  # Lightning has just taken SIGTERM
+            self.signals.take()  # after Lightning, which at the end gives back what it found
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

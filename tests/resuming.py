@@ -75,7 +75,7 @@ class Run:
     data: dict[str, Any] = field(default_factory=dict)
     module: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
-    every_n_train_steps: int = 10_000
+    every_n_train_steps: int | None = 10_000
 
     def __post_init__(self) -> None:
         self.metrics: dict[tuple[str, int], float] = {}
@@ -132,7 +132,7 @@ def differences(ours: Any, theirs: Any, where: str = "") -> list[str]:
     """Where two nested results are not the same to the bit."""
     if isinstance(ours, torch.Tensor):
         return [] if torch.equal(ours, theirs) else [where]
-    if isinstance(ours, list):
+    if isinstance(ours, (list, tuple)):
         ours, theirs = dict(enumerate(ours)), dict(enumerate(theirs))
     if not isinstance(ours, dict):
         return [] if ours == theirs else [f"{where}: {ours!r} and {theirs!r}"]
