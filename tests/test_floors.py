@@ -17,6 +17,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "download",
         "corpora",
         "encoded",
+        "trained_on",
+        "baselines",
         "reference.cells",
         "reference.through_time",
         "reference.language_model",
@@ -25,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cells", "batching"),
     (
         "recurrence.eager",
+        "recurrence.buffers",
         "recurrence.bptt_rnn",
         "recurrence.bptt_gru",
         "recurrence.bptt_lstm",
@@ -32,7 +35,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "recurrence.library",
         "recurrence",
     ),
-    ("model", "checkpoint", "generation", "scoring"),
+    ("model", "checkpoint", "generation", "scoring", "heatmap", "onnx_step", "export"),
     ("data", "callbacks", "changes", "positions", "resuming", "stopping", "saving", "module"),
     (
         "commands",

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from charlm.cells import Cell, State
 from charlm.errors import UserError
-from charlm.recurrence import eager
+from charlm.recurrence import bptt, eager
 
 Unroll = Callable[[Cell, Tensor, State], tuple[Tensor, State]]
 
-BACKENDS: dict[str, Unroll] = {"eager": eager.unroll}
+BACKENDS: dict[str, Unroll] = {"eager": eager.unroll, "bptt": bptt.unroll}
 
 
 def check(backend: str) -> None:

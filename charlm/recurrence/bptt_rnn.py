@@ -1,0 +1,62 @@
+"""Back-propagation through time of the RNN, derived by hand.
+
+    T time steps · B lanes · H hidden size
+
+h_t = φ(a_t), a_t = x_t + W_hh h_{t-1}, with x_t the input's part of the preactivation.
+
+Of a loss L let g_t = ∂L/∂h_t through everything that comes after step t, δ_t = ∂L/∂a_t, and
+e_t = ∂L/∂h_t through the output of step t alone. By the chain rule:
+
+δ_t = g_t * φ'(a_t), where tanh' = 1 - h_t² and relu' = [h_t > 0]
+g_{t-1} = e_{t-1} + W_hhᵀ δ_t
+∂L/∂x_t = δ_t, ∂L/∂h_0 = g_0, ∂L/∂W_hh = Σ_t δ_t h_{t-1}ᵀ
+
+It begins with g_T, from e_T and the final state. Only g must be computed step by step: φ' is
+computed for all T steps at once, and the sum over t is one matrix product over T·B rows.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from charlm.recurrence.buffers import gradients, states, steps
+
+
+class RNNThroughTime(torch.autograd.Function):
+    """(x [T, B, H], h_0 [B, H], W_hh [H, H], tanh or relu) -> (h [T, B, H], h_T [B, H])."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_TBH: Tensor, hidden_BH: Tensor, weight_hh: Tensor, nonlinearity: str
+    ) -> tuple[Tensor, Tensor]:
+        T = len(x_TBH)
+        h_TBH = states(hidden_BH, T)
+        activate_ = torch.tanh_ if nonlinearity == "tanh" else torch.relu_
+        weight_t = weight_hh.t()
+        x, h = steps(x_TBH, h_TBH)
+        for t in range(T):
+            activate_(torch.addmm(x[t], h[t], weight_t, out=h[t + 1]))
+        ctx.save_for_backward(h_TBH, weight_hh)
+        ctx.nonlinearity = nonlinearity
+        # The final state is a copy, so that to carry it isn't to carry the whole buffer.
+        return h_TBH[1:], h_TBH[T].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor | None, ...]:
+        h_TBH, weight_hh = ctx.saved_tensors
+        T = len(d_outputs_TBH)
+        # At first φ'; each step turns its own into δ.
+        if ctx.nonlinearity == "tanh":
+            delta_TBH = 1 - h_TBH[1:].square()
+        else:
+            delta_TBH = (h_TBH[1:] > 0).to(h_TBH.dtype)
+        g_TBH = gradients(d_outputs_TBH, d_final_BH)
+        delta, g = steps(delta_TBH, g_TBH)
+        for t in reversed(range(T)):
+            delta[t].mul_(g[t + 1])
+            g[t].addmm_(delta[t], weight_hh)
+        d_weight_hh = delta_TBH.flatten(0, 1).t() @ h_TBH[:-1].flatten(0, 1)
+        return delta_TBH, g_TBH[0], d_weight_hh, None

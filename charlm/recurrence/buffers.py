@@ -1,0 +1,38 @@
+"""The buffers that the derivations of ``bptt`` write in place, and their slices.
+
+T time steps · B lanes · H hidden size · G gates × H
+"""
+
+import torch
+from torch import Tensor
+
+
+def states(initial_BH: Tensor, num_steps: int) -> Tensor:
+    """Room for the states 0 to T, [T + 1, B, H], the initial one in its place."""
+    buffer = initial_BH.new_empty(num_steps + 1, *initial_BH.shape)
+    buffer[0] = initial_BH
+    return buffer
+
+
+def gradients(d_outputs_TBH: Tensor, d_final_BH: Tensor) -> Tensor:
+    """∂L/∂ the states 0 to T, [T + 1, B, H], as far as outputs and final state tell at first."""
+    buffer = d_outputs_TBH.new_empty(len(d_outputs_TBH) + 1, *d_final_BH.shape)
+    buffer[0] = 0
+    buffer[1:] = d_outputs_TBH
+    buffer[-1] += d_final_BH
+    return buffer
+
+
+def copy(tensor: Tensor) -> Tensor:
+    """A contiguous copy."""
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def blocks(tensor_TBG: Tensor, num_gates: int) -> tuple[Tensor, ...]:
+    """The gates' parts of a buffer, [T, B, H] each."""
+    return tensor_TBG.chunk(num_gates, dim=2)
+
+
+def steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Each tensor's slices along time, cut all at once: one by one they cost like small products."""
+    return [tensor.unbind() for tensor in tensors]
