@@ -1,5 +1,8 @@
 """Runs that are stopped and resumed, and what is compared of them."""
 
+import os
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +129,24 @@ class Run:
         except Stopped:
             return self
         raise AssertionError("the run wasn't stopped")
+
+
+def in_a_process(work: Callable[[], object], **environment: object) -> int:
+    """Do the work in a process of its own, which has all modules already; its id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.environ |= {name: str(value) for name, value in environment.items()}
+        # Threads of the parent don't survive the fork; one is enough.
+        torch.set_num_threads(1)
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 def differences(ours: Any, theirs: Any, where: str = "") -> list[str]:

@@ -4,12 +4,11 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from resuming import Run, differences
+from resuming import Run, differences, in_a_process
 
 from charlm.checkpoint import read
 
@@ -30,23 +29,8 @@ OPTIONS = {
 }
 
 
-def in_a_process(work: Callable[[], None]) -> int:
-    """Do the work in a process of its own, which has all modules already; its id."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        work()
-        code = 0
-    finally:
-        os._exit(code)
-
-
 def train(run: Run) -> None:
     """Train from wherever the run stands to its end, and keep the result."""
-    # Threads of the parent don't survive the fork; one is enough.
-    torch.set_num_threads(1)
     run.go(resume=run.last.is_file())
     torch.save(run.result, run.folder / "result")
 
