@@ -24,6 +24,7 @@ FIXED_DATA_OPTIONS = (
     "sampling",
     "num_lanes",
     "num_steps",
+    "carry",
     "seed",
 )
 

@@ -31,6 +31,7 @@ class TrainingBatches:
         sampler: which characters form a batch.
         position: returns (epoch, index of the next batch).
         lanes: those of this process.
+        carry: whether a batch may go on where the one before ended.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class TrainingBatches:
         sampler: Sampler,
         position: Callable[[], tuple[int, int]],
         lanes: slice,
+        carry: bool = True,
     ) -> None:
         self.ids = ids
         self.sampler = sampler
         self.position = position
         self.lanes = lanes
+        self.carry = carry
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -53,7 +56,8 @@ class TrainingBatches:
         for batch_index in range(first, len(self)):
             starts = self.sampler.starts(epoch, batch_index)[self.lanes]
             inputs_TB, targets_TB = gather(self.ids, starts, self.sampler.num_steps)
-            yield Batch(inputs_TB, targets_TB, self.sampler.continues(batch_index))
+            continues = self.carry and self.sampler.continues(batch_index)
+            yield Batch(inputs_TB, targets_TB, continues)
 
     # The Trainer takes a loader with these two for resumable: and it is, having no state.
     def state_dict(self) -> dict[str, Any]:
@@ -108,6 +112,8 @@ class CharDataModule(L.LightningDataModule):
         sampling: ``sequential`` (lanes, the state carried) or ``random`` (shuffled windows).
         num_lanes: B, the rows of a training batch.
         num_steps: T, the characters of a row: how far back-propagation reaches.
+        carry: false resets the state at every batch of a sequential partition too: what the book's
+            use_random_iter=True does with an iterator that was built sequential.
         val_num_lanes: the rows in which held-out text is read; each begins without context.
         val_num_steps: the characters a held-out batch is cut into; doesn't change the result.
         fallback: the corpus to take when ``corpus`` is neither here nor to be downloaded.
@@ -131,6 +137,7 @@ class CharDataModule(L.LightningDataModule):
         sampling: str = "sequential",
         num_lanes: int = 32,
         num_steps: int = 35,
+        carry: bool = True,
         val_num_lanes: int = 1,
         val_num_steps: int = 512,
         fallback: str | None = None,
@@ -204,7 +211,13 @@ class CharDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> TrainingBatches:
         lanes = share(self.sampler.num_lanes, *self._process)
-        return TrainingBatches(self._part(self.split.train), self.sampler, self._position, lanes)
+        return TrainingBatches(
+            self._part(self.split.train),
+            self.sampler,
+            self._position,
+            lanes,
+            self.hparams["carry"],
+        )
 
     def val_dataloader(self) -> HeldOutBatches:
         if not len(self.split.val):

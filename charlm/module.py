@@ -24,6 +24,7 @@ from charlm.changes import change_learning_rate, check_data, check_model
 from charlm.errors import UserError
 from charlm.model import CharLM, ModelState, detach
 from charlm.resuming import ExactResume, last_written
+from charlm.truncation import run_again
 from charlm.vocabulary import Vocabulary
 
 
@@ -72,6 +73,8 @@ class CharLMModule(L.LightningModule):
         optimizer_options: its other arguments.
         lr_scheduler: a class path of ``torch.optim.lr_scheduler``, stepped once an epoch.
         lr_scheduler_options: its arguments.
+        backprop_steps: through how many steps back-propagation goes, k2 of BPTT(k1, k2); none: a
+            window's own T (k1). With more, the steps before the window are run again.
         **architecture: see ``charlm.model.CharLM``.
 
     Raises:
@@ -87,6 +90,7 @@ class CharLMModule(L.LightningModule):
         optimizer_options: dict[str, Any] | None = None,
         lr_scheduler: str | None = None,
         lr_scheduler_options: dict[str, Any] | None = None,
+        backprop_steps: int | None = None,
         **architecture: Any,
     ) -> None:
         super().__init__()
@@ -132,8 +136,12 @@ class CharLMModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of one window, in nats per character."""
         state = self.carried_state if batch.continues else None
-        logits_TBV, state = self(batch.inputs_TB, state)
-        self.staged_state = detach(state)
+        reach = self._reach_beyond(batch, batch_idx)
+        if reach:
+            logits_TBV, self.staged_state = run_again(self.model, batch.inputs_TB, state, reach)
+        else:
+            logits_TBV, state = self(batch.inputs_TB, state)
+            self.staged_state = detach(state)
         loss = F.cross_entropy(logits_TBV.flatten(0, 1), batch.targets_TB.flatten())
         self.train_nats.update(loss.detach(), batch.targets_TB.numel())
         # On a GPU every look at a value is a wait, so only the steps that are logged are looked at.
@@ -144,6 +152,23 @@ class CharLMModule(L.LightningModule):
         if is_logged:
             self.log("train/loss_step", loss.detach(), sync_dist=True)
         return loss
+
+    def _reach_beyond(self, batch: Batch, batch_idx: int) -> int:
+        """How many steps before the window back-propagation reaches, k2 - k1."""
+        T, k2 = len(batch.inputs_TB), self.hparams["backprop_steps"]
+        if k2 is None or k2 == T:
+            return 0
+        if k2 < T:
+            raise UserError(
+                f"model.backprop_steps is {k2}, and data.num_steps {T}: the loss of the first "
+                f"{T - k2} characters would go unused; lower num_steps, or raise backprop_steps."
+            )
+        if batch_idx > 0 and not batch.continues:
+            raise UserError(
+                f"model.backprop_steps ({k2}) reaches beyond a window of {T} steps, but each batch "
+                "begins anew: take data.sampling sequential, or leave backprop_steps out."
+            )
+        return int(k2) - T
 
     def _check_finite(self, loss: Tensor) -> None:
         if math.isfinite(loss.item()):

@@ -35,8 +35,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "recurrence.library",
         "recurrence",
     ),
-    ("model", "checkpoint", "generation", "scoring", "heatmap", "onnx_step", "export"),
-    ("data", "callbacks", "changes", "positions", "resuming", "stopping", "saving", "module"),
+    ("model", "truncation", "checkpoint", "generation", "scoring", "heatmap", "onnx_step", "export"),
+    ("data", "callbacks", "gradient_flow", "changes", "positions", "resuming", "stopping", "saving", "module"),
     (
         "commands",
         "commands.generate",
