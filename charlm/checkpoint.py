@@ -1,16 +1,21 @@
-"""A trained model and its vocabulary from a checkpoint file, without Lightning."""
+"""A trained model and its vocabulary from a checkpoint file or an export, without Lightning."""
 
 import inspect
-import pickle
+import json
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import safetensors
+import safetensors.torch
 import torch
 
 from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.vocabulary import Vocabulary
+
+# The files of an export (``charlm.export``).
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class Trained(NamedTuple):
@@ -25,10 +30,13 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Trained:
 
     Plain types only are read (``torch.load(weights_only=True)``): a checkpoint can't run code.
 
+    Args:
+        checkpoint: a checkpoint file, or the folder of an export.
+
     Raises:
-        UserError: the file is missing, damaged, or no charlm checkpoint; the device isn't there.
+        UserError: it is missing, damaged, or none of charlm's; the device isn't there.
     """
-    content = read(Path(checkpoint))
+    content = contents(Path(checkpoint))
     architecture = {
         name: content["hyper_parameters"][name]
         for name in inspect.signature(CharLM).parameters
@@ -36,18 +44,51 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Trained:
     }
     vocabulary = Vocabulary.from_config(content["hyper_parameters"]["vocabulary"])
     model = CharLM(len(vocabulary), **architecture)
-    model.load_state_dict(
-        {
-            name.removeprefix("model."): weight
-            for name, weight in content["state_dict"].items()
-            if name.startswith("model.")
-        }
-    )
+    weights = {
+        name.removeprefix("model."): weight
+        for name, weight in content["state_dict"].items()
+        if name.startswith("model.")
+    }
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"The weights in {checkpoint} don't fit the model that it describes: it is damaged."
+        ) from error
     try:
         return Trained(model.to(device).eval(), vocabulary)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"The device {device!r} can't be used: {reason}") from error
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """What a checkpoint file or the folder of an export holds, laid out as in a checkpoint.
+
+    Raises:
+        UserError: see ``load``.
+    """
+    return _read_export(path) if path.is_dir() else read(path)
+
+
+def _read_export(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        weights = safetensors.torch.load_file(folder / WEIGHTS)
+        return {
+            "state_dict": {f"model.{name}": weight for name, weight in weights.items()},
+            "hyper_parameters": config["architecture"] | {"vocabulary": config["vocabulary"]},
+            "datamodule_hyper_parameters": config["data"],
+        }
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder} is no export: there is no {Path(error.filename or WEIGHTS).name} in it; name "
+            "a .ckpt file, or a folder that charlm export wrote."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise UserError(
+            f"{folder} can't be read as an export ({error}): it is damaged or of another kind."
+        ) from error
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -64,8 +105,9 @@ def read(path: Path) -> dict[str, Any]:
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} fails its checksum")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:
+        # Of any type: one damaged bit makes zlib, codecs, struct or pickle stumble.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"{path} can't be read as a checkpoint ({reason}): it is damaged or of another kind."
         ) from error

@@ -1,13 +1,15 @@
-"""The command line: charlm fit / validate / test / generate.
+"""The command line: charlm fit / validate / test / generate / score / export.
 
 ``fit``, ``validate`` and ``test`` are Lightning's; the others take a checkpoint alone, and don't
 import Lightning.
 """
 
 import importlib
+import inspect
 import os
 import sys
 from argparse import ArgumentError
+from collections.abc import Callable
 
 from jsonargparse import ArgumentParser
 
@@ -15,9 +17,8 @@ from charlm.errors import Stopped, UserError
 
 TRAINER_COMMANDS = ("fit", "validate", "test")
 
-
-# Each is a function of its own name in a module of its own name.
-CHECKPOINT_COMMANDS = ("generate",)
+# Each is a function of its own name in a module of its own name; its signature is its options.
+CHECKPOINT_COMMANDS = ("generate", "score", "export")
 
 USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
 
@@ -25,6 +26,8 @@ USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
   validate  measure one on the validation text
   test      measure one on the test text
   generate  continue a prefix:        charlm generate --checkpoint last.ckpt --prefix "time t"
+  score     measure one on texts:     charlm score --checkpoint last.ckpt TEXT...
+  export    weights without a pickle: charlm export --checkpoint last.ckpt --output FOLDER
 """
 
 
@@ -40,10 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if command in CHECKPOINT_COMMANDS:
             function = getattr(importlib.import_module(f"charlm.commands.{command}"), command)
-            parser = ArgumentParser(prog=f"charlm {command}", exit_on_error=False)
-            parser.add_function_arguments(function)
-            options = parser.instantiate_classes(parser.parse_args(given[1:]))
-            function(**options.as_dict())
+            _call(function, f"charlm {command}", given[1:])
         elif command in TRAINER_COMMANDS:
             from charlm.training import run
 
@@ -71,3 +71,24 @@ def main(arguments: list[str] | None = None) -> int:
         print("charlm: Stopped by Ctrl-C before there was anything to save.", file=sys.stderr)
         return 130
     return 0
+
+
+def _call(function: Callable[..., None], program: str, given: list[str]) -> None:
+    """Call a function with the options on the command line.
+
+    Of a bool, the option alone means true; what ``*name`` takes is named without an option.
+    """
+    parser = ArgumentParser(prog=program, exit_on_error=False)
+    parser.add_function_arguments(function)
+    positional = None
+    flags = set()
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional = name
+            metavar = name.removesuffix("s").upper()
+            parser.add_argument(name, nargs="+", type=parameter.annotation, metavar=metavar)
+        elif parameter.annotation is bool:
+            flags.add(f"--{name}")
+    spelled_out = [f"{word}=true" if word in flags else word for word in given]
+    options = parser.instantiate_classes(parser.parse_args(spelled_out)).as_dict()
+    function(*(options.pop(positional) if positional else ()), **options)

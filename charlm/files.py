@@ -11,63 +11,92 @@ from typing import BinaryIO
 
 from charlm.errors import UserError
 
+# Where the data module's user names a file's encoding.
+DATA_OPTION = "--data.encoding"
 
-def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+
+def read_text(
+    path: str | os.PathLike[str], encoding: str = "utf-8", option: str = DATA_OPTION
+) -> str:
     """The text of a file, without byte order mark, newlines as "\\n".
 
     Raises:
         UserError: as ``iterate_text``.
     """
-    return "".join(iterate_text(path, encoding))
+    return "".join(iterate_text(path, encoding, option=option))
 
 
 def iterate_text(
-    path: str | os.PathLike[str], encoding: str = "utf-8", chunk_bytes: int = 2**20
+    path: str | os.PathLike[str],
+    encoding: str = "utf-8",
+    chunk_bytes: int = 2**20,
+    option: str = DATA_OPTION,
 ) -> Iterator[str]:
     """The text of a file in pieces, read ``chunk_bytes`` at a time.
+
+    Args: see ``decode_stream``.
+
+    Raises:
+        UserError: the file can't be read, and as ``decode_stream``.
+    """
+    with open_binary(path) as file:
+        yield from decode_stream(file, os.fspath(path), encoding, chunk_bytes, option)
+
+
+def decode_stream(
+    file: BinaryIO,
+    name: str,
+    encoding: str = "utf-8",
+    chunk_bytes: int = 2**20,
+    option: str = DATA_OPTION,
+) -> Iterator[str]:
+    """The text of an open file in pieces, read ``chunk_bytes`` at a time.
 
     A byte order mark is dropped, CRLF and CR become LF as in Python's own text files; every
     other character is kept, NUL too.
 
+    Args:
+        name: of the file, and
+        option: the one that names the encoding, for the messages.
+
     Raises:
-        UserError: the file can't be read or is empty, the encoding is unknown, or the file's
-            bytes are not of this encoding.
+        UserError: the file is empty, the encoding is unknown, or the file's bytes are not of
+            this encoding.
     """
     try:
         "".encode(encoding)  # refuses what is no text encoding, too
         decode = codecs.getincrementaldecoder(encoding)()
     except (LookupError, ValueError) as error:
         raise UserError(
-            f"Unknown encoding {encoding!r}: --data.encoding takes one that Python knows, such as "
+            f"Unknown encoding {encoding!r}: {option} takes one that Python knows, such as "
             "utf-8, latin-1 or utf-16."
         ) from error
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     at_start = True
     num_bytes = 0
     is_empty = True
-    with open_binary(path) as file:
-        while True:
-            chunk = file.read(chunk_bytes)
-            try:
-                decoded = decode.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                # The decoder keeps the beginning of a character that a chunk cuts in two.
-                offset = num_bytes + len(chunk) - len(error.object) + error.start
-                raise UserError(
-                    f"{path} is not {encoding}: byte 0x{error.object[error.start]:02x} at offset "
-                    f"{offset:,} doesn't decode; name the file's encoding with --data.encoding."
-                ) from error
-            num_bytes += len(chunk)
-            if at_start and decoded:
-                decoded, at_start = decoded.removeprefix("\ufeff"), False
-            text = newlines.decode(decoded, final=not chunk)
-            if text:
-                is_empty = False
-                yield text
-            if not chunk:
-                break
+    while True:
+        chunk = file.read(chunk_bytes)
+        try:
+            decoded = decode.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            # The decoder keeps the beginning of a character that a chunk cuts in two.
+            offset = num_bytes + len(chunk) - len(error.object) + error.start
+            raise UserError(
+                f"{name} is not {encoding}: byte 0x{error.object[error.start]:02x} at offset "
+                f"{offset:,} doesn't decode; name the file's encoding with {option}."
+            ) from error
+        num_bytes += len(chunk)
+        if at_start and decoded:
+            decoded, at_start = decoded.removeprefix("\ufeff"), False
+        text = newlines.decode(decoded, final=not chunk)
+        if text:
+            is_empty = False
+            yield text
+        if not chunk:
+            break
     if is_empty:
-        raise UserError(f"{path} is empty: give a file with text in it.")
+        raise UserError(f"{name} is empty: give a file with text in it.")
 
 
 def open_binary(path: str | os.PathLike[str]) -> io.BufferedReader:
