@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
 from charlm.checkpoint import read
+from charlm.resuming import check_resumable
 from charlm.runs import RunFolder, find_checkpoint
 
 # Of the machine, not of the run: a checkpoint doesn't bring them along.
@@ -86,8 +87,9 @@ class ResumingCLI(LightningCLI):
         root = Path(config["trainer"]["default_root_dir"] or ".")
         self.resumed = find_checkpoint(config["ckpt_path"], root)
         self.checkpoint = checkpoint = read(self.resumed)
-        self.resumed_step = checkpoint["global_step"]
         if subcommand == "fit":
+            check_resumable(checkpoint)
+            self.resumed_step = checkpoint["global_step"]
             folder = RunFolder.of_last_checkpoint(self.resumed)
             is_given = "default_root_dir" in given.get("trainer", {})
             if folder and (not is_given or folder.root == root.resolve()):

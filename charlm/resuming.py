@@ -66,11 +66,7 @@ class ExactResume(Callback):
     ) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        if KEY not in checkpoint:
-            raise UserError(
-                "Training can't go on from this checkpoint, which holds weights and no more: take "
-                "the last.ckpt of a run."
-            )
+        check_resumable(checkpoint)
         self._loaded = checkpoint[KEY]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -108,6 +104,15 @@ def last_written(trainer: L.Trainer) -> str:
         for path in getattr(callback, "written", ()):
             return f"the last checkpoint from before is {path}"
     return "there is no checkpoint from before"
+
+
+def check_resumable(checkpoint: dict[str, Any]) -> None:
+    """Raise a UserError for a checkpoint without what training needs to go on."""
+    if KEY not in checkpoint:
+        raise UserError(
+            "Training can't go on from this checkpoint, which holds weights and no more: take the "
+            "last.ckpt of a run."
+        )
 
 
 def check_finite(trainer: L.Trainer, tensors: list[Tensor]) -> None:
