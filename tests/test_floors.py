@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cells", "batching"),
     (
         "recurrence.eager",
+        "recurrence.products",
         "recurrence.buffers",
         "recurrence.bptt_rnn",
         "recurrence.bptt_gru",

@@ -39,6 +39,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from charlm.recurrence.buffers import blocks, copy, gradients, states, steps
+from charlm.recurrence.products import addmm, mm
 
 
 class ResetAfter(torch.autograd.Function):
@@ -58,7 +59,7 @@ class ResetAfter(torch.autograd.Function):
         r, z, q = steps(*blocks(gates_TBG, 3))
         weight_t = weight_hh.t()
         for t in range(T):
-            gates[t].addmm_(h[t], weight_t)
+            addmm(gates[t], h[t], weight_t, out=gates[t])
             rz[t].sigmoid_()
             n[t].addcmul_(r[t], q[t]).tanh_()
             torch.lerp(n[t], h[t], z[t], out=h[t + 1])  # n + z * (h - n)
@@ -85,10 +86,11 @@ class ResetAfter(torch.autograd.Function):
         g, g_for_gates, z = steps(g_TBH, g_TBH.unsqueeze(2), z_TBH)
         for t in reversed(range(T)):
             delta_by_gate[t].mul_(g_for_gates[t + 1])
-            g[t].addcmul_(g[t + 1], z[t]).addmm_(delta[t], weight_hh)
+            g[t].addcmul_(g[t + 1], z[t])
+            addmm(g[t], delta[t], weight_hh, out=g[t])
 
         delta_rows = delta_TBG.flatten(0, 1)
-        d_weight_hh = delta_rows.t() @ h_TBH[:-1].flatten(0, 1)
+        d_weight_hh = mm(delta_rows.t(), h_TBH[:-1].flatten(0, 1))
         d_bias_hn = delta_rows[:, 2 * H :].sum(0)
         torch.mul(g_TBH[1:], by_n_TBH, out=delta_q_TBH)  # δ_n in δ_q's place: now it is ∂L/∂x
         return delta_TBG, g_TBH[0], d_weight_hh, d_bias_hn
@@ -110,9 +112,9 @@ class ResetBefore(torch.autograd.Function):
         r, z = steps(*blocks(rz_TBG, 2))
         weight_rz_t, weight_n_t = weight_hh[: 2 * H].t(), weight_hh[2 * H :].t()
         for t in range(T):
-            rz[t].addmm_(h[t], weight_rz_t).sigmoid_()
+            addmm(rz[t], h[t], weight_rz_t, out=rz[t]).sigmoid_()
             torch.mul(r[t], h[t], out=q[t])
-            n[t].addmm_(q[t], weight_n_t).tanh_()
+            addmm(n[t], q[t], weight_n_t, out=n[t]).tanh_()
             torch.lerp(n[t], h[t], z[t], out=h[t + 1])  # n + z * (h - n)
         ctx.save_for_backward(h_TBH, rz_TBG, n_TBH, q_TBH, weight_hh)
         return h_TBH[1:], h_TBH[T].clone()
@@ -135,16 +137,14 @@ class ResetBefore(torch.autograd.Function):
         delta_r, delta_n, r, z = steps(delta_r_TBH, delta_n_TBH, r_TBH, z_TBH)
         g, g_for_gates = steps(g_TBH, g_TBH.unsqueeze(2))
         weight_rz, weight_n = weight_hh[: 2 * H], weight_hh[2 * H :]
-        delta_q = torch.empty_like(g[0])
         for t in reversed(range(T)):
             zn_by_gate[t].mul_(g_for_gates[t + 1])
-            torch.mm(delta_n[t], weight_n, out=delta_q)
+            delta_q = mm(delta_n[t], weight_n)
             delta_r[t].mul_(delta_q)
-            g[t].addcmul_(g[t + 1], z[t]).addcmul_(r[t], delta_q).addmm_(rz[t], weight_rz)
+            g[t].addcmul_(g[t + 1], z[t]).addcmul_(r[t], delta_q)
+            addmm(g[t], rz[t], weight_rz, out=g[t])
 
         delta_rows = delta_TBG.flatten(0, 1)
-        d_weight_hh = torch.empty_like(weight_hh)
-        h_rows, q_rows = h_TBH[:-1].flatten(0, 1), q_TBH.flatten(0, 1)
-        torch.mm(delta_rows[:, : 2 * H].t(), h_rows, out=d_weight_hh[: 2 * H])
-        torch.mm(delta_rows[:, 2 * H :].t(), q_rows, out=d_weight_hh[2 * H :])
-        return delta_TBG, g_TBH[0], d_weight_hh
+        d_weight_rz = mm(delta_rows[:, : 2 * H].t(), h_TBH[:-1].flatten(0, 1))
+        d_weight_n = mm(delta_rows[:, 2 * H :].t(), q_TBH.flatten(0, 1))
+        return delta_TBG, g_TBH[0], torch.cat([d_weight_rz, d_weight_n])

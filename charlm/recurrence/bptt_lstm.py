@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from charlm.recurrence.buffers import blocks, copy, gradients, states, steps
+from charlm.recurrence.products import addmm, mm
 
 
 class LSTMThroughTime(torch.autograd.Function):
@@ -51,7 +52,7 @@ class LSTMThroughTime(torch.autograd.Function):
         i, f, g, o = steps(*blocks(gates_TBG, 4))
         weight_t = weight_hh.t()
         for t in range(T):
-            gates[t].addmm_(h[t], weight_t)
+            addmm(gates[t], h[t], weight_t, out=gates[t])
             i_and_f[t].sigmoid_()
             g[t].tanh_()
             o[t].sigmoid_()
@@ -90,6 +91,6 @@ class LSTMThroughTime(torch.autograd.Function):
             by_c[t].mul_(d_c.unsqueeze(1))
             by_h[t].mul_(d_h[t + 1])
             d_c.mul_(f[t])
-            d_h[t].addmm_(delta[t], weight_hh)
-        d_weight_hh = delta_TBG.flatten(0, 1).t() @ h_TBH[:-1].flatten(0, 1)
+            addmm(d_h[t], delta[t], weight_hh, out=d_h[t])
+        d_weight_hh = mm(delta_TBG.flatten(0, 1).t(), h_TBH[:-1].flatten(0, 1))
         return delta_TBG, d_h_TBH[0], d_c, d_weight_hh

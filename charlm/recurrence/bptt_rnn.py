@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from charlm.recurrence.buffers import gradients, states, steps
+from charlm.recurrence.buffers import states, steps
+from charlm.recurrence.products import addmm, mm
 
 
 class RNNThroughTime(torch.autograd.Function):
@@ -37,7 +38,7 @@ class RNNThroughTime(torch.autograd.Function):
         weight_t = weight_hh.t()
         x, h = steps(x_TBH, h_TBH)
         for t in range(T):
-            activate_(torch.addmm(x[t], h[t], weight_t, out=h[t + 1]))
+            activate_(addmm(x[t], h[t], weight_t, out=h[t + 1]))
         ctx.save_for_backward(h_TBH, weight_hh)
         ctx.nonlinearity = nonlinearity
         # The final state is a copy, so that to carry it isn't to carry the whole buffer.
@@ -47,16 +48,18 @@ class RNNThroughTime(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor | None, ...]:
         h_TBH, weight_hh = ctx.saved_tensors
-        T = len(d_outputs_TBH)
+        T, new_h_TBH = len(d_outputs_TBH), h_TBH[1:]
         # At first φ'; each step turns its own into δ.
         if ctx.nonlinearity == "tanh":
-            delta_TBH = 1 - h_TBH[1:].square()
+            delta_TBH = torch.addcmul(h_TBH.new_ones(()), new_h_TBH, new_h_TBH, value=-1)
         else:
-            delta_TBH = (h_TBH[1:] > 0).to(h_TBH.dtype)
-        g_TBH = gradients(d_outputs_TBH, d_final_BH)
-        delta, g = steps(delta_TBH, g_TBH)
+            delta_TBH = (new_h_TBH > 0).to(h_TBH.dtype)
+        delta, e = steps(delta_TBH, d_outputs_TBH)
+        g = e[T - 1] + d_final_BH
         for t in reversed(range(T)):
-            delta[t].mul_(g[t + 1])
-            g[t].addmm_(delta[t], weight_hh)
-        d_weight_hh = delta_TBH.flatten(0, 1).t() @ h_TBH[:-1].flatten(0, 1)
-        return delta_TBH, g_TBH[0], d_weight_hh, None
+            delta[t].mul_(g)
+            if t > 0:
+                addmm(e[t - 1], delta[t], weight_hh, out=g)
+        d_hidden_BH = mm(delta[0], weight_hh) if ctx.needs_input_grad[1] else None
+        d_weight_hh = mm(delta_TBH.flatten(0, 1).t(), h_TBH[:-1].flatten(0, 1))
+        return delta_TBH, d_hidden_BH, d_weight_hh, None
