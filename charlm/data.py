@@ -1,6 +1,9 @@
 """CharDataModule: a corpus, split and cut into batches, for the Trainer."""
 
+import contextlib
+import fcntl
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -12,12 +15,25 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
 from charlm.batching import IGNORED, SAMPLERS, Batch, HeldOut, Sampler, gather, share
-from charlm.corpora import CorpusUnavailable, Split, split
+from charlm.corpora import CorpusUnavailable, Split, cache_directory, split
 from charlm.encoded import EncodedText, encode_corpus
 from charlm.errors import UserError
 
 # A row of a batch brings some 64 KiB of a mapped text into memory, however short it is.
 BATCHES_PER_RELEASE = 32
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Of the processes of one machine that train together, the first downloads and encodes; the
+    others then find what it left. Where no lock can be had, each does it for itself."""
+    with contextlib.ExitStack() as stack:
+        if not {"LOCAL_RANK", "SLURM_LOCALID"}.isdisjoint(os.environ):
+            with contextlib.suppress(OSError):
+                cache_directory().mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(open(cache_directory() / ".lock", "w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class TrainingBatches:
@@ -161,7 +177,8 @@ class CharDataModule(L.LightningDataModule):
         arguments = (options.normalisation, options.max_chars, options.encoding)
         try:
             corpus = options.corpus if options.path is None else None
-            return encode_corpus(corpus, options.path, *arguments)
+            with one_at_a_time():
+                return encode_corpus(corpus, options.path, *arguments)
         except CorpusUnavailable as unavailable:
             if options.fallback is None:
                 raise

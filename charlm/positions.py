@@ -69,8 +69,5 @@ def set_position(trainer: L.Trainer, counters: dict[str, Any], position: Positio
 
 def put_counters_right(trainer: L.Trainer) -> None:
     """What Lightning leaves off by one when a run begins again between two batches."""
-    fit_loop = trainer.fit_loop
-    if fit_loop.restarted_on_epoch_start:
-        fit_loop.epoch_progress.current.ready = fit_loop.epoch_progress.current.completed + 1
-    total: Any = fit_loop.epoch_loop.batch_progress.total
+    total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
     total.ready = total.started

@@ -1,7 +1,11 @@
 """Two processes train as one: the same weights, the same metrics, and each resumes the other."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +14,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from resuming import Run, assert_same, differences, in_a_process
-from running import charlm
+from running import CONFIGS, charlm, small_data
 
+from charlm import encoded
+from charlm.checkpoint import read
 from charlm.errors import UserError
 
 pytestmark = [
@@ -129,6 +135,33 @@ def test_as_many_processes_as_there_are_go_on(tmp_path: Path, first: int, then: 
     assert_close(run, alone)
 
 
+def test_the_command_starts_and_stops_all_processes(tmp_path: Path) -> None:
+    """As a user does: two processes, of which only the first gets the signal."""
+    command = [sys.executable, "-m", "charlm", "fit", "--config", str(CONFIGS / "debug.yaml")]
+    options = ["--model.hidden_sizes=[8]", "--trainer.max_epochs", "-1"]
+    parallel = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    quiet = ["--trainer.enable_progress_bar", "false", "--samples.every_n_epochs", "0"]
+    root = ["--trainer.default_root_dir", str(tmp_path), "--checkpoint.every_n_train_steps", "1"]
+    process = subprocess.Popen(
+        [*command, *options, *parallel, *quiet, *root], stderr=subprocess.PIPE, text=True
+    )
+    last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+    while not last.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, told
+    assert told.count("go on with: charlm fit --ckpt_path") == 1, told
+    assert "Traceback" not in told
+    assert [path.name for path in last.parents[2].iterdir()] == ["version_0"]
+    content = read(last)
+    assert len(content["charlm"]["processes"]) == 2
+    steps = content["global_step"] + 2
+    limit = ("--trainer.max_steps", steps, "--trainer.max_epochs", -1)
+    assert charlm("fit", "--ckpt_path", last, *limit).code == 0
+    assert read(last)["global_step"] == steps
+
+
 def test_lanes_that_cannot_be_divided_are_told_in_one_sentence(tmp_path: Path) -> None:
     outcome = charlm(
         *("fit", "--data.max_chars", 2000, "--data.num_lanes", 5, "--model.hidden_sizes=[8]"),
@@ -154,7 +187,29 @@ class FailingOnOne(Callback):
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_process_that_fails_ends_the_others(tmp_path: Path, rank: int) -> None:
+    run = run_in(tmp_path)
+    run.every_n_train_steps = 1
+
     def work() -> None:
-        run_in(tmp_path).go(FailingOnOne(rank), devices=2, strategy="ddp")
+        run.go(FailingOnOne(rank), devices=2, strategy="ddp")
 
     assert in_processes(2, work) == [1, 1]
+    assert read(run.last)["global_step"] == 5
+
+
+def test_one_process_encodes_and_the_other_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    calls = tmp_path / "calls"
+
+    def encode_corpus(*arguments: Any) -> Any:
+        for line in ("begun\n", "done\n"):
+            with calls.open("a") as file:
+                file.write(line)
+            time.sleep(0.2)
+        return encoded.encode_corpus(*arguments)
+
+    monkeypatch.setattr("charlm.data.encode_corpus", encode_corpus)
+    assert in_processes(2, lambda: small_data().text) == [0, 0]
+    assert calls.read_text().split() == ["begun", "done"] * 2
