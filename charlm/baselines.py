@@ -67,7 +67,7 @@ def markov(
         count = np.where(known, np.append(counts, 0)[found], 0)
         context_count = np.append(context_counts, 0)[contexts]  # 0 for -1, too
         nats = np.log(context_count + k * vocab_size) - np.log(count + k)
-        costs.append((head + nats.sum()) / len(ids) / math.log(2))
+        costs.append(float(head + nats.sum()) / len(ids) / math.log(2))
         head += nats[:1].sum()
         num_contexts = len(grams)
         training_contexts = gram_of_place[:-1]
@@ -81,7 +81,9 @@ def _left_out_nats(
     """Nats of a text of which each gram's count, and its context's, is one less when it is
     predicted."""
     seen = context_counts[context_counts > 0]
-    return float(seen @ np.log(seen - 1 + k_times_v) - counts @ np.log(counts - 1 + k))
+    nats = seen @ np.log(seen - 1 + k_times_v) - counts @ np.log(counts - 1 + k)
+    # Where two differ by rounding only, they are equal.
+    return round(float(nats), 6)
 
 
 def _ppmd(content: bytes) -> bytes:

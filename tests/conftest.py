@@ -21,6 +21,18 @@ def novel() -> str:
         pytest.skip(str(unavailable))
 
 
+@pytest.fixture(scope="session")
+def checkpoint(novel: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``last.ckpt`` of a run of debug.yaml."""
+    from running import CONFIGS, charlm
+
+    folder = tmp_path_factory.mktemp("trained")
+    options = ("--config", CONFIGS / "debug.yaml", "--trainer.default_root_dir", folder)
+    outcome = charlm("fit", *options)
+    assert outcome.code == 0, outcome.err
+    return folder / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that doesn't exist yet, and no CHARLM_DATA."""
