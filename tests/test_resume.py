@@ -149,6 +149,32 @@ def test_an_exception_in_a_step(tmp_path: Path, left_alone: Any, sampling: str, 
     assert_same(run, left_alone(*case))
 
 
+class SignalInValidation(Callback):
+    """Sends itself SIGTERM after the first batch of the validation after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        if not trainer.sanity_checking and batch_idx == 0 and trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("validation", ["each epoch", "every 2 batches"])
+def test_stopped_in_the_midst_of_validation(
+    tmp_path: Path, left_alone: Any, validation: str
+) -> None:
+    case = ("sequential", validation, "max_epochs")
+    run = Run(tmp_path, **options(*case))
+    for step in (6, 12):
+        run.stopped(SignalInValidation(step), resume=step > 6)
+        assert read(run.last)["global_step"] == step
+    run.go(resume=True)
+    assert_same(run, left_alone(*case))
+
+
 def test_gradients_that_are_being_accumulated_are_not_cut_off(tmp_path: Path) -> None:
     case = options("sequential", "no validation", "max_epochs")
     case["trainer"] |= {"accumulate_grad_batches": 3}
