@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import browser  # noqa: F401
 from running import CONFIGS, charlm
+from selenium.webdriver.support.wait import WebDriverWait
 
 pytestmark = pytest.mark.usefixtures("novel")
 
@@ -78,6 +80,28 @@ def test_the_run_has_its_row_of_hyper_parameters(address: str) -> None:
         experiment = json.load(response)
     names = {info["name"] for info in experiment["hparamInfos"]}
     assert names >= {"model/cell", "model/hidden_sizes", "data/corpus_used", "data/num_steps"}
+
+
+@pytest.mark.parametrize(
+    ("tab", "shown"),
+    [
+        ("timeseries", "throughput"),
+        ("text", "samples/time traveller/text_summary"),
+        ("hparams", "data/corpus_used"),
+    ],
+)
+def test_a_person_sees_it_in_a_browser(address: str, browser: Any, tab: str, shown: str) -> None:
+    browser.get("about:blank")
+    browser.get(f"{address}#{tab}")
+    # TensorBoard's tabs are custom elements, one in the shadow of another.
+    everything = """
+        const text = node => [
+            node.nodeType === Node.TEXT_NODE ? node.textContent : "",
+            ...[...(node.shadowRoot?.childNodes ?? []), ...node.childNodes].map(text),
+        ].join("");
+        return text(document.body);
+    """
+    WebDriverWait(browser, 30).until(lambda driver: shown in driver.execute_script(everything))
 
 
 def test_the_log_folder_is_the_one_that_make_tensorboard_serves() -> None:
