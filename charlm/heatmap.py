@@ -100,9 +100,10 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-act
 <main>
 <h1>Surprisal under {html.escape(model)}</h1>
 <p>Each character is shaded by its surprisal, the bits by which the model was taken unawares:
--log₂ of the probability that it gave the character, knowing what stands before. Point at one, or
+−log₂ of the probability that it gave the character, knowing what stands before. Point at one, or
 move with the arrow keys, to see what the model would rather have read.</p>
-<ul class="legend" aria-label="Bits per character of each shade">{legend}</ul>
+<ul class="legend" aria-label="Bits of surprisal of each shade">{legend}</ul>
+<p class="unit" aria-hidden="true">bits of surprisal</p>
 {sections}
 </main>
 <div id="card" role="status" hidden></div>

@@ -58,6 +58,7 @@ dd{{margin:0;font-size:1.375rem;font-weight:600;font-variant-numeric:tabular-num
 padding:0;list-style:none;border:1px solid var(--line);border-radius:6px;overflow:hidden;
 font-size:.8125rem;text-align:center;font-variant-numeric:tabular-nums}}
 .legend li{{padding:.375rem 0}}
+p.unit{{font-size:.8125rem}}
 svg{{display:block;width:100%;height:4rem;color:var(--bar)}}
 figure{{margin:0 0 1.25rem}}
 figcaption{{font-size:.8125rem;color:var(--soft);display:flex;justify-content:space-between}}
