@@ -197,12 +197,15 @@ class CharLMModule(L.LightningModule):
         """The Trainer's own clipping, with the norm before it kept for the log."""
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         self.grad_norm = get_total_norm(gradients)
+        is_logged = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        if is_logged:
+            self.log("train/grad_norm", self.grad_norm)
         if gradient_clip_algorithm == "value":
+            if is_logged:
+                self.log("train/grad_max", get_total_norm(gradients, math.inf))
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val:
             clip_grads_with_norm_(self.parameters(), gradient_clip_val, self.grad_norm)
-        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log("train/grad_norm", self.grad_norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         options = self.hparams

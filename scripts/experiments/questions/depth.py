@@ -1,0 +1,133 @@
+"""Deep networks."""
+
+from matplotlib.figure import Figure
+
+from experiments import picture
+from experiments.question import Found, Question, Table
+from experiments.statistics import compare, listed, mean, number, spread, times
+from experiments.tasks import Variant
+from experiments.variants import ADAM, ADAM_SHARE, small
+
+CELLS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+LAYERS = (1, 2, 3)
+UNEQUAL, EQUAL = "RNN 256, 128", "RNN 192, 192"
+JOINED, MIXED = "GRU 64, 64, outputs joined", "GRU 64, RNN 64 on top"
+
+
+def label(cell: str, layers: int) -> str:
+    return f"{CELLS[cell]} {', '.join(['64'] * layers)}"
+
+
+class Depth(Question):
+    name = "depth"
+    title = (
+        "Deep networks: do more layers help, must they be equal, and is a GRU faster than an LSTM?"
+    )
+    done = (
+        "One to three layers of 64 units of each cell; unequal layers against equal ones; both "
+        "layers' outputs joined for the output layer (`model.readout: concat`); an RNN on top of a "
+        "GRU. All by Adam at learning rate 0.005 from the uniform initialisation, for two fifths "
+        "of the epochs, since plain descent leaves deep and gated networks on their plateau."
+    )
+
+    def variants(self) -> dict[str, Variant]:
+        def sized(sizes: list[int]) -> Variant:
+            name = "-".join(["rnn", *map(str, sizes)])
+            return Variant(name, {**ADAM, "model.hidden_sizes": sizes}, ADAM_SHARE)
+
+        mixed = {**ADAM, "model.cell": ["gru", "rnn"], "model.hidden_sizes": [64, 64]}
+        return {
+            **{label(cell, layers): small(cell, layers) for cell in CELLS for layers in LAYERS},
+            UNEQUAL: sized([256, 128]),
+            EQUAL: sized([192, 192]),
+            JOINED: small("gru", 2, readout="concat"),
+            MIXED: Variant("gru-64-rnn-64", mixed, ADAM_SHARE),
+        }
+
+    def table(self, found: Found) -> Table:
+        rows = [
+            (
+                name,
+                spread(found.perplexity(name)),
+                spread([bits for bits, _ in found.best_held_out(name)]),
+                spread(found.held_out(name)),
+                number(mean(found.speed(name))),
+            )
+            for name in found.runs
+        ]
+        header = ("layers", "perplexity", "best held-out bits", "at the end", "characters/s")
+        return Table(header, rows)
+
+    def answer(self, found: Found) -> str:
+        parts = []
+        for cell, name in CELLS.items():
+            one, three = (found.perplexity(label(cell, layers)) for layers in (1, 3))
+            best_one, best_three = (
+                [bits for bits, _ in found.best_held_out(label(cell, layers))] for layers in (1, 3)
+            )
+            cost = mean(found.speed(label(cell, 1))) / mean(found.speed(label(cell, 3)))
+            training = verb(compare(three, one), "lower perplexity", "raise it", "don't move it")
+            held_out = verb(compare(best_three, best_one), "improve", "worsen", "leave as they are")
+            parts.append(
+                f"three layers of {name} {training} ({spread(one)} to {spread(three)}), {held_out} "
+                f"the best held-out bits ({spread(best_one)} to {spread(best_three)}) and take "
+                f"{times(cost)} the time"
+            )
+        gru, lstm = found.speed(label("gru", 1)), found.speed(label("lstm", 1))
+        ratio = mean(gru) / mean(lstm)
+        faster = {
+            "higher": f"A GRU is faster than an LSTM, {times(ratio)}",
+            "lower": f"A GRU is slower than an LSTM, which is {times(1 / ratio)} as fast",
+            "alike": "A GRU is as fast as an LSTM",
+        }[compare(gru, lstm)]
+        two = found.perplexity(label("gru", 2))
+        others = [
+            (
+                "unequal RNN layers",
+                compare(found.perplexity(UNEQUAL), found.perplexity(EQUAL)),
+                "equal ones",
+            ),
+            ("joined GRU layers", compare(found.perplexity(JOINED), two), "the last one alone"),
+            ("an RNN on top of a GRU", compare(found.perplexity(MIXED), two), "two GRUs"),
+        ]
+        words = {"lower": "better than", "higher": "worse than", "alike": "no different from"}
+        comparisons = listed([f"{a} memorise {words[v]} {b}" for a, v, b in others])
+        return (
+            f"{'; '.join(parts)[0].upper()}{'; '.join(parts)[1:]}. {faster} "
+            f"({number(mean(gru))} and {number(mean(lstm))} characters/s); {comparisons}."
+        )
+
+    def draw(self, found: Found) -> Figure:
+        drawn, axes = picture.figure(2)
+        left, right = axes[0]
+        for (cell, name), colour in zip(CELLS.items(), picture.COLOURS, strict=False):
+            labels = [label(cell, layers) for layers in LAYERS]
+            for ax, dash, values in (
+                (left, ".-", [found.perplexity(each) for each in labels]),
+                (right, ".-", [found.speed(each) for each in labels]),
+            ):
+                ax.plot(LAYERS, [mean(v) for v in values], dash, color=colour, label=name)
+                ax.fill_between(
+                    LAYERS,
+                    [min(v) for v in values],
+                    [max(v) for v in values],
+                    color=colour,
+                    alpha=0.18,
+                    linewidth=0,
+                )
+                ax.set_xticks(LAYERS)
+        extras = {UNEQUAL: "^", EQUAL: "v", JOINED: "s", MIXED: "D"}
+        for (name, marker), colour in zip(extras.items(), picture.COLOURS[3:], strict=False):
+            for ax, values in ((left, found.perplexity(name)), (right, found.speed(name))):
+                ax.plot([2], [mean(values)], marker, color=colour, markersize=5, label=name)
+        picture.perplexity_axis(left)
+        right.set_ylim(bottom=0)
+        picture.label(left, "layers", "training perplexity")
+        picture.label(right, "layers", "characters/s")
+        left.get_legend().remove()
+        right.legend(fontsize=6.5)
+        return drawn
+
+
+def verb(verdict: str, lower: str, higher: str, alike: str) -> str:
+    return {"lower": lower, "higher": higher, "alike": alike}[verdict]

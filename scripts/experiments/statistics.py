@@ -1,0 +1,76 @@
+"""What figures over seeds say: how they are written down, and whether two of them differ."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Literal
+
+# Less than this part of the other is no difference worth a word.
+SMALLEST = 0.01
+
+Verdict = Literal["lower", "higher", "alike"]
+
+
+def mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation over seeds; 0 of a single one."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def compare(ours: Sequence[float], theirs: Sequence[float]) -> Verdict:
+    """Whether the mean of ``ours`` is below or above that of ``theirs``.
+
+    They differ if the means are further apart than two standard errors of their difference, and
+    than one in a hundred. With one seed there is no error to be known: then than one in twenty.
+    """
+    difference = mean(ours) - mean(theirs)
+    single = min(len(ours), len(theirs)) < 2
+    error = math.hypot(
+        deviation(ours) / math.sqrt(len(ours)), deviation(theirs) / math.sqrt(len(theirs))
+    )
+    least = max(2 * error, (0.05 if single else SMALLEST) * abs(mean(theirs)))
+    if abs(difference) <= least:
+        return "alike"
+    return "lower" if difference < 0 else "higher"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A figure in so many significant digits, as one writes it: 12,300, 1.05, 3.2e-08."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else str(value)
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e9:
+        return f"{value:.{max(digits - 2, 0)}e}"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, places):,.{max(places, 0)}f}"
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean ± standard deviation over the seeds."""
+    if not values:
+        return "–"
+    middle = number(mean(values), digits)
+    if len(values) < 2:
+        return middle
+    return f"{middle} ± {number(deviation(values), 2)}"
+
+
+def times(factor: float) -> str:
+    """A ratio: 3.1 times."""
+    return f"{number(factor, 2)} times"
+
+
+def percent(value: float) -> str:
+    value *= 100
+    return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
