@@ -66,7 +66,8 @@ class Cell(nn.Module, ABC):
             inputs: symbol ids [...] (integers), standing for one-hot vectors, or vectors [..., I].
 
         Returns:
-            The input's part of every gate's preactivation, [..., G·H].
+            The input's part of every gate's preactivation, [..., G·H]: a new tensor, which who
+            asked for it may overwrite.
 
         A one-hot vector times W_ih is a column of it: it is gathered, the one-hot is never built.
         """

@@ -31,12 +31,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from charlm.recurrence.buffers import blocks, copy, gradients, states, steps
-from charlm.recurrence.products import addmm, mm
+from charlm.recurrence.buffers import (
+    blocks,
+    one_minus_square,
+    states,
+    steps,
+    times_complement,
+)
+from charlm.recurrence.products import By, mm
 
 
 class LSTMThroughTime(torch.autograd.Function):
-    """(x [T, B, 4H], h_0 and c_0 [B, H], W_hh [4H, H]) -> (h [T, B, H], h_T and c_T [B, H])."""
+    """(x [T, B, 4H], h_0 and c_0 [B, H], W_hh [4H, H]) -> (h [T, B, H], h_T and c_T [B, H]).
+
+    Overwrites x.
+    """
 
     @staticmethod
     def forward(
@@ -45,14 +54,14 @@ class LSTMThroughTime(torch.autograd.Function):
         T, H = len(x_TBG), hidden_BH.shape[1]
         h_TBH, c_TBH = states(hidden_BH, T), states(memory_BH, T)
         tanh_c_TBH = torch.empty_like(h_TBH[1:])
-        gates_TBG = copy(x_TBG)  # at first x; each step turns its own into (i, f, g, o)
+        gates_TBG = x_TBG.detach()  # at first x; each step turns its own into (i, f, g, o)
         gates, i_and_f, h, c, tanh_c = steps(
             gates_TBG, gates_TBG[:, :, : 2 * H], h_TBH, c_TBH, tanh_c_TBH
         )
         i, f, g, o = steps(*blocks(gates_TBG, 4))
-        weight_t = weight_hh.t()
+        by_weight_t = By(weight_hh.t(), hidden_BH)
         for t in range(T):
-            addmm(gates[t], h[t], weight_t, out=gates[t])
+            by_weight_t.addmm(gates[t], h[t], out=gates[t])
             i_and_f[t].sigmoid_()
             g[t].tanh_()
             o[t].sigmoid_()
@@ -74,23 +83,25 @@ class LSTMThroughTime(torch.autograd.Function):
         # At first what d_c and d_h are multiplied with; each step turns its own into δ.
         delta_TBG = torch.empty_like(gates_TBG)
         delta_i_TBH, delta_f_TBH, delta_g_TBH, delta_o_TBH = blocks(delta_TBG, 4)
-        torch.mul(g_TBH, i_TBH, out=delta_i_TBH).mul_(1 - i_TBH)
-        torch.mul(c_TBH[:-1], f_TBH, out=delta_f_TBH).mul_(1 - f_TBH)
-        torch.mul(i_TBH, 1 - g_TBH.square(), out=delta_g_TBH)
-        torch.mul(tanh_c_TBH, o_TBH, out=delta_o_TBH).mul_(1 - o_TBH)
-        c_by_h_TBH = (1 - tanh_c_TBH.square()).mul_(o_TBH)
+        torch.mul(g_TBH, i_TBH, out=delta_i_TBH)
+        times_complement(delta_i_TBH, i_TBH, out=delta_i_TBH)
+        torch.mul(c_TBH[:-1], f_TBH, out=delta_f_TBH)
+        times_complement(delta_f_TBH, f_TBH, out=delta_f_TBH)
+        torch.mul(one_minus_square(g_TBH), i_TBH, out=delta_g_TBH)
+        torch.mul(tanh_c_TBH, o_TBH, out=delta_o_TBH)
+        times_complement(delta_o_TBH, o_TBH, out=delta_o_TBH)
+        c_by_h_TBH = one_minus_square(tanh_c_TBH).mul_(o_TBH)  # tanh(c') by c', times o
 
-        d_h_TBH = gradients(d_outputs_TBH, d_hidden_BH)
-        d_c = d_memory_BH.clone()
-        d_h, f, c_by_h = steps(d_h_TBH, f_TBH, c_by_h_TBH)
-        delta, by_c, by_h = steps(
-            delta_TBG, delta_TBG[:, :, : 3 * H].unflatten(2, (3, H)), delta_o_TBH
-        )
+        e, f, c_by_h = steps(d_outputs_TBH, f_TBH, c_by_h_TBH)
+        by_c_TB3H = delta_TBG[:, :, : 3 * H].unflatten(2, (3, H))
+        delta, by_c, by_h = steps(delta_TBG, by_c_TB3H, delta_o_TBH)
+        by_weight = By(weight_hh, delta[0])
+        d_h, d_c = e[-1] + d_hidden_BH, d_memory_BH.clone()
         for t in reversed(range(T)):
-            d_c.addcmul_(d_h[t + 1], c_by_h[t])
+            d_c.addcmul_(d_h, c_by_h[t])
             by_c[t].mul_(d_c.unsqueeze(1))
-            by_h[t].mul_(d_h[t + 1])
+            by_h[t].mul_(d_h)
             d_c.mul_(f[t])
-            addmm(d_h[t], delta[t], weight_hh, out=d_h[t])
-        d_weight_hh = mm(delta_TBG.flatten(0, 1).t(), h_TBH[:-1].flatten(0, 1))
-        return delta_TBG, d_h_TBH[0], d_c, d_weight_hh
+            d_h = by_weight.addmm(e[t - 1], delta[t], out=d_h) if t else by_weight.mm(delta[t])
+        d_weight_hh = mm(h_TBH[:-1].flatten(0, 1).t(), delta_TBG.flatten(0, 1)).t()
+        return delta_TBG, d_h, d_c, d_weight_hh

@@ -21,45 +21,47 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from charlm.recurrence.buffers import states, steps
-from charlm.recurrence.products import addmm, mm
+from charlm.recurrence.buffers import one_minus_square
+from charlm.recurrence.products import By, mm
 
 
 class RNNThroughTime(torch.autograd.Function):
-    """(x [T, B, H], h_0 [B, H], W_hh [H, H], tanh or relu) -> (h [T, B, H], h_T [B, H])."""
+    """(x [T, B, H], h_0 [B, H], W_hh [H, H], tanh or relu) -> (h [T, B, H], h_T [B, H]).
+
+    Overwrites x.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x_TBH: Tensor, hidden_BH: Tensor, weight_hh: Tensor, nonlinearity: str
     ) -> tuple[Tensor, Tensor]:
-        T = len(x_TBH)
-        h_TBH = states(hidden_BH, T)
         activate_ = torch.tanh_ if nonlinearity == "tanh" else torch.relu_
-        weight_t = weight_hh.t()
-        x, h = steps(x_TBH, h_TBH)
-        for t in range(T):
-            activate_(addmm(x[t], h[t], weight_t, out=h[t + 1]))
-        ctx.save_for_backward(h_TBH, weight_hh)
+        by_weight_t, h = By(weight_hh.t(), hidden_BH), hidden_BH
+        for x in x_TBH.unbind():
+            h = activate_(by_weight_t.addmm(x, h, out=x))
+        h_TBH = x_TBH.detach()  # each h has taken the place of its x
+        ctx.save_for_backward(hidden_BH, h_TBH, weight_hh)
         ctx.nonlinearity = nonlinearity
-        # The final state is a copy, so that to carry it isn't to carry the whole buffer.
-        return h_TBH[1:], h_TBH[T].clone()
+        # The final state is a copy, so that to carry it isn't to carry all outputs.
+        return h_TBH, h.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor | None, ...]:
-        h_TBH, weight_hh = ctx.saved_tensors
-        T, new_h_TBH = len(d_outputs_TBH), h_TBH[1:]
+        hidden_BH, h_TBH, weight_hh = ctx.saved_tensors
         # At first φ'; each step turns its own into δ.
         if ctx.nonlinearity == "tanh":
-            delta_TBH = torch.addcmul(h_TBH.new_ones(()), new_h_TBH, new_h_TBH, value=-1)
+            delta_TBH = one_minus_square(h_TBH)
         else:
-            delta_TBH = (new_h_TBH > 0).to(h_TBH.dtype)
-        delta, e = steps(delta_TBH, d_outputs_TBH)
-        g = e[T - 1] + d_final_BH
-        for t in reversed(range(T)):
-            delta[t].mul_(g)
-            if t > 0:
-                addmm(e[t - 1], delta[t], weight_hh, out=g)
+            delta_TBH = (h_TBH > 0).to(h_TBH.dtype)
+        by_weight = By(weight_hh, hidden_BH)
+        delta, e = delta_TBH.unbind(), d_outputs_TBH.unbind()
+        g = e[-1] + d_final_BH
+        delta[-1].mul_(g)
+        for t in reversed(range(len(delta) - 1)):
+            delta[t].mul_(by_weight.addmm(e[t], delta[t + 1], out=g))
         d_hidden_BH = mm(delta[0], weight_hh) if ctx.needs_input_grad[1] else None
-        d_weight_hh = mm(delta_TBH.flatten(0, 1).t(), h_TBH[:-1].flatten(0, 1))
+        d_weight_hh = mm(delta[0].t(), hidden_BH)
+        later, before = delta_TBH[1:].flatten(0, 1), h_TBH[:-1].flatten(0, 1)
+        d_weight_hh += mm(later.t(), before)
         return delta_TBH, d_hidden_BH, d_weight_hh, None

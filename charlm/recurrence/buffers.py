@@ -23,11 +23,6 @@ def gradients(d_outputs_TBH: Tensor, d_final_BH: Tensor) -> Tensor:
     return buffer
 
 
-def copy(tensor: Tensor) -> Tensor:
-    """A contiguous copy."""
-    return tensor.clone(memory_format=torch.contiguous_format)
-
-
 def blocks(tensor_TBG: Tensor, num_gates: int) -> tuple[Tensor, ...]:
     """The gates' parts of a buffer, [T, B, H] each."""
     return tensor_TBG.chunk(num_gates, dim=2)
@@ -36,3 +31,13 @@ def blocks(tensor_TBG: Tensor, num_gates: int) -> tuple[Tensor, ...]:
 def steps(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
     """Each tensor's slices along time, cut all at once: one by one they cost like small products."""
     return [tensor.unbind() for tensor in tensors]
+
+
+def one_minus_square(tensor: Tensor) -> Tensor:
+    """1 - y², the derivative of y = tanh."""
+    return torch.addcmul(tensor.new_ones(()), tensor, tensor, value=-1)
+
+
+def times_complement(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+    """left * (1 - right), with no tensor in between; ``out`` may be ``left`` itself."""
+    return torch.addcmul(left, left, right, value=-1, out=out)

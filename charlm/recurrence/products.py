@@ -9,33 +9,56 @@ torch 2.13). Both give the same up to rounding. No product here is recorded by a
 import torch
 from torch import Tensor
 
-_linear = (
-    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    else None
+HAS_ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
 # In multiply-adds: a smaller product isn't worth the 10 µs that a call of oneDNN costs.
-_LEAST = 2**20
+LEAST = 2**20
 
 
 def mm(left: Tensor, right: Tensor) -> Tensor:
     """left @ right, of two matrices."""
-    if _for_onednn(left, right):
-        return _linear(left, right.t(), None, "none", [], "")  # type: ignore[misc]
-    return torch.mm(left, right)
+    return _onednn(left, right.t()) if _is_for_onednn(left, right) else torch.mm(left, right)
 
 
-def addmm(addend: Tensor, left: Tensor, right: Tensor, out: Tensor) -> Tensor:
-    """``out`` becomes addend + left @ right; it may be the addend itself."""
-    if _for_onednn(left, right):
-        return torch.add(addend, mm(left, right), out=out)
-    return torch.addmm(addend, left, right, out=out)
+class By:
+    """Products with one matrix ``right``, many times over.
+
+    Args:
+        right: the matrix.
+        example: of what it will be multiplied with, shape and type.
+    """
+
+    def __init__(self, right: Tensor, example: Tensor) -> None:
+        self.right = right
+        self.weight: Tensor | None = None
+        if _is_for_onednn(example, right):
+            self.weight = right.t()
+            # Laid out for the kernel beforehand; for a transposed matrix that costs what it saves.
+            if self.weight.is_contiguous():
+                self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, len(example))
+
+    def mm(self, left: Tensor) -> Tensor:
+        """left @ right"""
+        return torch.mm(left, self.right) if self.weight is None else _onednn(left, self.weight)
+
+    def addmm(self, addend: Tensor, left: Tensor, out: Tensor) -> Tensor:
+        """``out`` becomes addend + left @ right; it may be the addend itself."""
+        if self.weight is None:
+            return torch.addmm(addend, left, self.right, out=out)
+        return torch.add(addend, _onednn(left, self.weight), out=out)
 
 
-def _for_onednn(left: Tensor, right: Tensor) -> bool:
+def _is_for_onednn(left: Tensor, right: Tensor) -> bool:
     return (
-        _linear is not None
+        HAS_ONEDNN
         and left.is_cpu
         and left.dtype == torch.float32
-        and len(left) * right.numel() >= _LEAST
+        and len(left) * right.numel() >= LEAST
     )
+
+
+def _onednn(left: Tensor, weight: Tensor) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise.default(left, weight, None, "none", [], "")
