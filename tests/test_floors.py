@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "reference.language_model",
         "reference",
     ),
-    ("cells", "batching"),
+    ("cells", "exchange", "batching"),
     (
         "recurrence.eager",
         "recurrence.products",
