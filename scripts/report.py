@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [q for q in QUESTIONS if not options.only or q.name in options.only]
     tasks: list[Task] = [task for question in chosen for task in question.tasks(scale)]
     try:
-        copying.write(FOLDER / "copy-task.txt")
+        copying.write(FOLDER)
         if options.dry_run:
             for task in scheduling.left(tasks, options.keep):
                 print(getattr(task, "command", f"(measure {task.name})"))

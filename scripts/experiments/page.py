@@ -14,7 +14,7 @@ STYLE = """
 :root{color-scheme:light dark;--ink:#1d2126;--paper:#fff;--soft:#5b6470;--line:#d8dde3;--tint:#f4f6f8;--link:#1659a8}
 @media(prefers-color-scheme:dark){:root{--ink:#dfe3e8;--paper:#14171b;--soft:#98a2ad;--line:#343b44;--tint:#1d2228;--link:#7db4f0}}
 body{margin:0 auto;max-width:46rem;padding:1.5rem 1rem 4rem;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
-h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0 1rem}h2{font-size:1.25rem;line-height:1.3;margin:3.2rem 0 .6rem}
+h1 code,h2 code{font-size:.95em}h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0 1rem}h2{font-size:1.25rem;line-height:1.3;margin:3.2rem 0 .6rem}
 a{color:var(--link)}p{margin:.6rem 0}.soft,figcaption,.note{color:var(--soft);font-size:.9rem}
 .answer{border-left:4px solid #2b83ba;background:var(--tint);padding:.7rem 1rem;margin:1rem 0}
 figure{margin:1rem 0}figure svg{width:100%;height:auto;color:var(--ink)}

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments.tasks import Result
 
@@ -20,7 +21,7 @@ COLOURS = ("#2b83ba", "#e66101", "#1a9850", "#c9559b", "#a6761d", "#7570b3", "#8
 DASHES = ("-", "--", "-.", ":")
 # Stands in the SVG for the page's own ink.
 INK = "#010203"
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,
@@ -38,6 +39,7 @@ STYLE: dict[str, Any] = {
     ),
 }
 POINTS = 60
+TICKS = (1, 1.1, 1.2, 1.5, 2, 3, 5, 8, 12, 20, 30)
 
 
 def figure(columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -67,10 +69,11 @@ def perplexity_axis(ax: Axes) -> None:
     """Logarithmic, with plain numbers."""
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    ticks = [t for t in (1, 1.2, 1.5, 2, 3, 5, 8, 12, 20, 30) if low <= t <= high]
-    if len(ticks) > 1:
-        ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
-        ax.minorticks_off()
+    ticks = [t for t in TICKS if low <= t <= high]
+    if len(ticks) < 3:
+        ticks = [float(t) for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]
+    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
 
 
 def curves(ax: Axes, runs: Mapping[str, Sequence[Result]], key: str = "curve") -> None:
@@ -89,44 +92,34 @@ def curves(ax: Axes, runs: Mapping[str, Sequence[Result]], key: str = "curve") -
         ax.plot(x, [np.mean(by_place[i]) for i in places], color=colour, label=name)
 
 
-def bars(ax: Axes, values: Mapping[str, Sequence[float]], digits: str = "{:.3g}") -> None:
-    """A horizontal bar each: the mean, a line from the lowest to the highest seed, the figure."""
-    names = list(values)
-    for place, (name, colour) in enumerate(zip(names, cycle(COLOURS))):
-        seeds = values[name]
-        middle = float(np.mean(seeds))
-        ax.barh(place, middle, color=colour, alpha=0.85, height=0.65)
-        ax.plot([min(seeds), max(seeds)], [place, place], color=INK, linewidth=1)
-        ax.annotate(
-            digits.format(middle),
-            (max(seeds), place),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-            fontsize=8,
-        )
-    ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
-    ax.grid(visible=False, axis="y")
-    ax.margins(x=0.12)
+def band(
+    ax: Axes, xs: Sequence[float], values: Sequence[Sequence[float]], colour: str, name: str
+) -> None:
+    """At each x the mean over the seeds, and the band from the lowest to the highest."""
+    low, high = ([bound(each) for each in values] for bound in (min, max))
+    ax.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
+    ax.plot(xs, [float(np.mean(each)) for each in values], ".-", color=colour, label=name)
 
 
 def svg(drawn: Figure, name: str, description: str) -> str:
     """The SVG element: ink in ``currentColor``, coordinates to a hundredth of a point."""
     stream = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
         drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text.replace(INK, "currentColor")
-    text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", text)
+    text = re.sub(r'="[^"]*\.\d{3}[^"]*"', shortened, text)
     text = re.sub(r"\n\s*", "\n", text)
     # Of elements of the same name on one page the first would serve all.
     text = re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", text)
     title = f"<title>{escape(description)}</title>"
     return re.sub(r"<svg ([^>]*)>", rf'<svg role="img" \1>{title}', text, count=1)
+
+
+def shortened(attribute: re.Match[str]) -> str:
+    return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", attribute[0])
 
 
 def escape(text: str) -> str:

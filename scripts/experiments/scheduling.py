@@ -65,6 +65,7 @@ def _do(tasks: Sequence[Task], processes: int, keep: bool, bar: Any) -> None:
         return
     # Before the processes start: OpenMP reads it when torch is loaded.
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's chatter
     pool = ProcessPoolExecutor(
         min(processes, len(tasks)),
         multiprocessing.get_context("spawn"),

@@ -50,13 +50,17 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Mean ± standard deviation over the seeds."""
+    """Mean ± standard deviation over the seeds, to the place where the deviation begins."""
     if not values:
         return "–"
-    middle = number(mean(values), digits)
-    if len(values) < 2:
-        return middle
-    return f"{middle} ± {number(deviation(values), 2)}"
+    middle, about = mean(values), deviation(values)
+    if len(values) < 2 or not 1e-3 <= abs(middle) < 1e9 or about == 0:
+        return number(middle, digits)
+    first = digits - 1 - math.floor(math.log10(abs(middle)))
+    # One digit more than the mean alone would have, at most.
+    places = min(max(-math.floor(math.log10(about)), first), first + 1)
+    shown = max(places, 0)
+    return f"{round(middle, places):,.{shown}f} ± {round(about, places):,.{shown}f}"
 
 
 def times(factor: float) -> str:

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import json
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -58,12 +59,16 @@ class Variant:
         return [Run(self, seed, scale.num_epochs(self.share)) for seed in range(num_seeds)]
 
 
-class Task:
+class Task(ABC):
     """Something to be done once, with a result in plain types."""
 
     name: str
     settings: dict[str, Any]
-    code: str
+
+    @property
+    @abstractmethod
+    def code(self) -> str:
+        """A digest of the code that the result depends on."""
 
     @cached_property
     def key(self) -> str:
@@ -112,7 +117,7 @@ class Run(Task):
 
     @property
     def code(self) -> str:
-        return code_of("charlm.training")
+        return digest(code_of("charlm.training"), code_of("experiments.running"))
 
     @property
     def folder(self) -> Path:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charlm import reference
@@ -13,6 +13,11 @@ from charlm.model import CharLM, ModelState
 from charlm.truncation import run_again
 
 T, B, V, H = 35, 32, 28, 128
+
+
+def arrays(module: nn.Module) -> Any:
+    """Its parameters by name, for the reference."""
+    return {name: weight.detach().numpy() for name, weight in module.named_parameters()}
 
 
 def model_and_ids(windows: int) -> tuple[CharLM, Tensor]:
@@ -41,13 +46,13 @@ def undetached(runs: list[dict[str, Any]], windows: int) -> dict[str, Any]:
     """
     model, ids = model_and_ids(2)
     loss, state = window_loss(model, ids, 0, None)
-    node = state[0][0].grad_fn
+    node: Any = state[0][0].grad_fn
     loss.backward()
     result: dict[str, Any] = {
         "state_is_leaf": state[0][0].is_leaf,
         "state_made_by": type(node).__name__,
         "leaves": [name for name, weight in model.named_parameters() if weight.is_leaf],
-        "freed": message(lambda: node._saved_result),  # type: ignore[union-attr]
+        "freed": message(lambda: node._saved_result),
         "error": message(lambda: window_loss(model, ids, 1, state)[0].backward()),
     }
 
@@ -55,7 +60,7 @@ def undetached(runs: list[dict[str, Any]], windows: int) -> dict[str, Any]:
     loss.backward(retain_graph=True)
     with torch.no_grad():
         for weight in model.parameters():
-            weight -= 0.01 * weight
+            weight.mul_(0.99)
     result["update_error"] = message(
         lambda: window_loss(model, ids, 1, state)[0].backward(retain_graph=True)
     )
@@ -112,7 +117,7 @@ def against_reference(runs: list[dict[str, Any]], k1: int, k2: int) -> dict[str,
     ids_NB = torch.randint(V, (10 * k1 + 1, 4))
     output = model.output
     judge = reference.LanguageModel(
-        [reference.RNN(**{n: p.detach().numpy() for n, p in model.cells[0].named_parameters()})],
+        [reference.RNN(**arrays(model.cells[0]))],
         output.weight.detach().numpy(),
         output.bias.detach().numpy(),
     )
@@ -132,5 +137,5 @@ def against_reference(runs: list[dict[str, Any]], k1: int, k2: int) -> dict[str,
             worst = max(worst, float(np.abs(weight.grad.numpy() - theirs).max() / scale))
             judge.parameters[name] -= 0.5 * theirs
             with torch.no_grad():
-                weight -= 0.5 * weight.grad
+                weight.sub_(0.5 * weight.grad)
     return {"difference": worst}

@@ -3,6 +3,7 @@
 T time steps · B lanes
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def flow(runs: list[dict[str, Any]]) -> dict[str, Any]:
         if run["stopped"] is not None:
             continue
         trained = load(run["checkpoint"])
-        parameters = read(run["checkpoint"])["hyper_parameters"]
+        parameters = read(Path(run["checkpoint"]))["hyper_parameters"]
         options = ("cell", "hidden_sizes", "nonlinearity", "initialisation")
         torch.manual_seed(len(result["before"].get("hidden", [])))
         fresh = CharLM(
@@ -50,28 +51,26 @@ def flow(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 @torch.inference_mode()
 def recall(runs: list[dict[str, Any]], delays: list[int], num_tasks: int) -> dict[str, Any]:
-    """The share of letters rightly repeated after so many dots.
+    """The share of letters rightly repeated after so many dots, each given those before it.
 
     Returns:
-        ``right``: for each run and delay. Before each task the model has read three others.
+        ``right``: for each run and delay. Before each task the model has read others.
     """
-    random = np.random.default_rng(1)
     right = []
     for model, vocabulary in models(runs):
+        random = np.random.default_rng(1)
+        known = torch.from_numpy(vocabulary.encode(copying.LETTERS).astype("int64"))
         shares = []
         for delay in delays:
             lanes = []
             for _ in range(num_tasks):
-                letters = random.choice(list(copying.LETTERS), 4)
-                before = random.integers(1, copying.LONGEST + 1, 3)
-                read_first = [copying.task(a, d) for a, d in zip(letters[:3], before, strict=True)]
                 # Cut to one length, from the left: a lane may begin within a task.
-                text = "".join(read_first)[-60:].rjust(60, ".") + copying.task(letters[3], delay)
-                lanes.append(torch.from_numpy(vocabulary.encode(text).astype("int64")))
+                before = copying.text(int(random.integers(2**31)), 10)[-60:].rjust(60, ".")
+                lane = before + copying.task(copying.word(random), delay)
+                lanes.append(torch.from_numpy(vocabulary.encode(lane).astype("int64")))
             ids_TB = torch.stack(lanes, dim=1)
             logits_TBV, _ = model(ids_TB[:-1])
-            known = [int(i) for i in vocabulary.encode(copying.LETTERS)]
-            guessed = torch.tensor(known)[logits_TBV[-1][:, known].argmax(dim=1)]
-            shares.append(float((guessed == ids_TB[-1]).double().mean()))
+            guessed = known[logits_TBV[-copying.WORD :, :, known].argmax(dim=2)]
+            shares.append(float((guessed == ids_TB[-copying.WORD :]).double().mean()))
         right.append(shares)
     return {"right": right}

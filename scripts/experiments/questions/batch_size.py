@@ -37,7 +37,7 @@ class BatchSize(Question):
             (
                 f"loss: {way}",
                 number(each["length"]),
-                number(each["ratio"], 2),
+                number(each["ratio"], 4),
                 trained.get(way, "as the first" if abs(each["ratio"] - 1) < 1e-3 else "–"),
             )
             for way, each in measured.items()

@@ -1,5 +1,7 @@
 """No gradient clipping."""
 
+from typing import Any
+
 from matplotlib.figure import Figure
 
 from experiments import picture
@@ -9,7 +11,7 @@ from experiments.statistics import listed, mean, number, percent, spread
 from experiments.tasks import Variant
 
 SEEDS = 10
-CLIPS = {
+CLIPS: dict[str, tuple[str, dict[str, Any]]] = {
     "by norm, 1": ("norm", {}),
     f"by value, {VALUE}": (
         "value",

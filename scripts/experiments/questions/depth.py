@@ -66,12 +66,12 @@ class Depth(Question):
                 [bits for bits, _ in found.best_held_out(label(cell, layers))] for layers in (1, 3)
             )
             cost = mean(found.speed(label(cell, 1))) / mean(found.speed(label(cell, 3)))
-            training = verb(compare(three, one), "lower perplexity", "raise it", "don't move it")
-            held_out = verb(compare(best_three, best_one), "improve", "worsen", "leave as they are")
+            training = verb(compare(three, one), "lower", "raise", "don't move")
+            held_out = verb(compare(best_three, best_one), "improve", "worsen", "don't move")
             parts.append(
-                f"three layers of {name} {training} ({spread(one)} to {spread(three)}), {held_out} "
-                f"the best held-out bits ({spread(best_one)} to {spread(best_three)}) and take "
-                f"{times(cost)} the time"
+                f"three layers of {name} {training} perplexity ({spread(one)} to {spread(three)}), "
+                f"{held_out} the best held-out bits ({spread(best_one)} to {spread(best_three)}) "
+                f"and take {times(cost)} the time"
             )
         gru, lstm = found.speed(label("gru", 1)), found.speed(label("lstm", 1))
         ratio = mean(gru) / mean(lstm)
@@ -90,11 +90,11 @@ class Depth(Question):
             ("joined GRU layers", compare(found.perplexity(JOINED), two), "the last one alone"),
             ("an RNN on top of a GRU", compare(found.perplexity(MIXED), two), "two GRUs"),
         ]
-        words = {"lower": "better than", "higher": "worse than", "alike": "no different from"}
-        comparisons = listed([f"{a} memorise {words[v]} {b}" for a, v, b in others])
+        words = {"lower": "lower than with", "higher": "higher than with", "alike": "as with"}
+        comparisons = listed([f"with {a} {words[v]} {b}" for a, v, b in others])
         return (
             f"{'; '.join(parts)[0].upper()}{'; '.join(parts)[1:]}. {faster} "
-            f"({number(mean(gru))} and {number(mean(lstm))} characters/s); {comparisons}."
+            f"({number(mean(gru))} and {number(mean(lstm))} characters/s); perplexity is {comparisons}."
         )
 
     def draw(self, found: Found) -> Figure:
@@ -102,19 +102,9 @@ class Depth(Question):
         left, right = axes[0]
         for (cell, name), colour in zip(CELLS.items(), picture.COLOURS, strict=False):
             labels = [label(cell, layers) for layers in LAYERS]
-            for ax, dash, values in (
-                (left, ".-", [found.perplexity(each) for each in labels]),
-                (right, ".-", [found.speed(each) for each in labels]),
-            ):
-                ax.plot(LAYERS, [mean(v) for v in values], dash, color=colour, label=name)
-                ax.fill_between(
-                    LAYERS,
-                    [min(v) for v in values],
-                    [max(v) for v in values],
-                    color=colour,
-                    alpha=0.18,
-                    linewidth=0,
-                )
+            picture.band(left, LAYERS, [found.perplexity(each) for each in labels], colour, name)
+            picture.band(right, LAYERS, [found.speed(each) for each in labels], colour, name)
+            for ax in (left, right):
                 ax.set_xticks(LAYERS)
         extras = {UNEQUAL: "^", EQUAL: "v", JOINED: "s", MIXED: "D"}
         for (name, marker), colour in zip(extras.items(), picture.COLOURS[3:], strict=False):

@@ -67,7 +67,7 @@ class Detaching(Question):
         note = (
             f"Undetached, the second window's backward says: “{cost['error']}”. The leaves are the "
             f"weights ({', '.join(cost['leaves'])}); the state is "
-            f"{'a leaf' if cost['state_is_leaf'] else 'none, made by ' + cost['state_made_by']}, "
+            f"{'one too' if cost['state_is_leaf'] else 'none, but made by ' + cost['state_made_by']}, "
             f"and of what that kept for its own backward the first backward has left: "
             f"“{cost['freed']}”. With the graph kept and the weights updated in place: "
             f"“{cost['update_error']}”. Window {WINDOWS} with the graph kept takes "
@@ -131,15 +131,7 @@ class Detaching(Question):
         picture.label(memory, "window", "kept for backward (MiB), time (ms)")
         for (k1, k2s), colour in zip(K1S.items(), picture.COLOURS[2:], strict=False):
             values = [found.perplexity(label(k1, k2)) for k2 in k2s]
-            perplexity.plot(k2s, [mean(v) for v in values], ".-", color=colour, label=f"k1 = {k1}")
-            perplexity.fill_between(
-                k2s,
-                [min(v) for v in values],
-                [max(v) for v in values],
-                color=colour,
-                alpha=0.18,
-                linewidth=0,
-            )
+            picture.band(perplexity, k2s, values, colour, f"k1 = {k1}")
             speeds = [1e6 / mean(found.speed(label(k1, k2))) for k2 in k2s]
             seconds.plot(k2s, speeds, ".-", color=colour, label=f"k1 = {k1}")
         for ax in (perplexity, seconds):

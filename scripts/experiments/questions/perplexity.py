@@ -1,5 +1,6 @@
 """How low can perplexity go?"""
 
+from collections.abc import Sequence
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from experiments import picture
 from experiments.question import Found, Question, Table
 from experiments.statistics import compare, mean, number, spread
-from experiments.tasks import Variant
+from experiments.tasks import Result, Variant
 from experiments.variants import BASE
 
 SIZES = (32, 128, 256, 512)
@@ -116,8 +117,8 @@ class Perplexity(Question):
         return drawn
 
 
-def mean_of(seeds: object, key: str, epochs: list[float]) -> list[float]:
+def mean_of(seeds: Sequence[Result], key: str, epochs: Sequence[float]) -> list[float]:
     """The seeds' mean of a curve, at the epochs."""
-    return list(
-        np.mean([np.interp(epochs, *zip(*run[key], strict=True)) for run in seeds], axis=0)  # type: ignore[attr-defined]
-    )
+    curves = [np.array(run[key]) for run in seeds]
+    at_epochs = [np.interp(epochs, points[:, 0], points[:, 1]) for points in curves]
+    return [float(value) for value in np.mean(at_epochs, axis=0)]

@@ -95,15 +95,7 @@ class Sampling(Question):
             strict=False,
         ):
             values = [[100 * value for value in each[key]] for each in measured.values()]
-            left.plot(places, [mean(each) for each in values], ".-", color=colour, label=label)
-            left.fill_between(
-                places,
-                [min(v) for v in values],
-                [max(v) for v in values],
-                color=colour,
-                alpha=0.18,
-                linewidth=0,
-            )
+            picture.band(left, list(places), values, colour, label)
         entropies = [mean(each["entropy"]) for each in measured.values()]
         right.plot(places, entropies, ".-", color=picture.COLOURS[3])
         for ax in (left, right):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,19 +12,21 @@ from experiments.measures import memory
 from experiments.question import Found, Question, Table
 from experiments.statistics import listed, mean, number, percent
 from experiments.tasks import FOLDER, Measure, Run, Variant
-from experiments.variants import ADAM_SHARE, small
+from experiments.variants import small
 
-KINDS: dict[str, tuple[str, dict[str, object]]] = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "RNN": ("rnn", {}),
     "ReLU-RNN": ("rnn", {"nonlinearity": "relu"}),
     "GRU": ("gru", {}),
     "LSTM": ("lstm", {}),
 }
-DELAYS = [1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 35, 40, 50, 60]
+DELAYS = [1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100]
 CHANCE = 1 / len(copying.LETTERS)
-# A letter counts as remembered if it is right so often.
-REMEMBERED = 0.5
+# A word counts as remembered if so many of its letters are right.
+REMEMBERED = 0.75
 FAR = 32
+# A factor a step between these neither vanishes nor explodes.
+STEADY = (0.99, 1.01)
 
 
 def copy_label(name: str) -> str:
@@ -36,14 +39,14 @@ class Vanishing(Question):
     done = (
         "The norm of ∂L_t/∂h_(t-k) relative to k = 0 on held-out text (`charlm.gradient_flow`; for "
         "the LSTM also by its memory), of 64 units before and after training by Adam for two fifths "
-        f"of the epochs. And a copy task: one of {len(copying.LETTERS)} letters, 1 to "
-        f"{copying.LONGEST} dots, a question mark, the letter again."
+        f"of the epochs. And a copy task: {copying.WORD} letters out of {len(copying.LETTERS)}, 1 to "
+        f"{copying.LONGEST} dots, a question mark, the letters again; for a quarter of the epochs."
     )
 
     def variants(self) -> dict[str, Variant]:
         novel = {name: small(cell, **options) for name, (cell, options) in KINDS.items()}
         task = {
-            "data.path": str(FOLDER / "copy-task.txt"),
+            "data.path": str(FOLDER / copying.FILE),
             "data.normalisation": "none",
             "data.max_chars": None,
             "data.val_size": copying.HELD_OUT,
@@ -55,7 +58,7 @@ class Vanishing(Question):
             copy_label(name): Variant(
                 f"copy-{variant.name}",
                 {**variant.options, **task, "model.learning_rate": 0.003},
-                ADAM_SHARE / 4,
+                0.25,
             )
             for name, variant in novel.items()
         }
@@ -69,7 +72,7 @@ class Vanishing(Question):
                 memory.recall,
                 list(runs[copy_label(name)]),
                 delays=DELAYS,
-                num_tasks=200,
+                num_tasks=100,
             )
             for name in KINDS
         ]
@@ -103,57 +106,69 @@ class Vanishing(Question):
         )  # fmt: skip
         note = (
             f"Norms relative to k = 0. The factor is that of a step back between k = 8 and k = {FAR}, "
-            f"after training. A letter is remembered over so many dots if it is right at least half "
-            f"the time; chance is {percent(CHANCE)}."
+            f"after training. A word is remembered over so many dots if {percent(REMEMBERED)} of its "
+            f"letters are right, there and over fewer; chance is {percent(CHANCE)}."
         )
         return Table(header, rows, note)
 
     def answer(self, found: Found) -> str:
-        def described(name: str, part: str) -> str:
-            value = factor(found.measures[f"flow-{name}"]["after"][part])
-            whose = f"{name}’s memory" if part == "memory" else name
-            return f"{whose} {number(value, 3)}"
-
         parts = {
-            (name, part): factor(found.measures[f"flow-{name}"]["after"][part])
+            (name, part): factor(seeds)
             for name in KINDS
-            if found.measures[f"flow-{name}"]["after"]
-            for part in found.measures[f"flow-{name}"]["after"]
+            for part, seeds in found.measures[f"flow-{name}"]["after"].items()
         }
-        vanishing = [key for key, value in parts.items() if value < 0.99]
-        exploding = [key for key, value in parts.items() if value > 1.01]
-        steady = [key for key in parts if key not in vanishing and key not in exploding]
-        groups = [
-            f"{verb} for {listed([described(*key) for key in keys])}"
-            for verb, keys in (("shrinks", vanishing), ("grows", exploding), ("holds", steady))
-            if keys
-        ]
+        said = listed(
+            [
+                f"{number(value, 3)} in the {name}{'’s memory' if part == 'memory' else ''}"
+                for (name, part), value in parts.items()
+            ]
+        )
+        vanishing = [key for key, value in parts.items() if value < STEADY[0]]
+        exploding = [named(*key) for key, value in parts.items() if value > STEADY[1]]
+        if len(vanishing) == len(parts):
+            verdict = "it vanishes in all of them"
+        elif not vanishing and not exploding:
+            verdict = "it holds in all of them"
+        else:
+            verdict = " and ".join(
+                f"{verb} in {listed(names)}"
+                for verb, names in (
+                    ("vanishes", [named(*key) for key in vanishing]),
+                    ("explodes", exploding),
+                    ("holds", [named(*k) for k, v in parts.items() if STEADY[0] <= v <= STEADY[1]]),
+                )
+                if names
+            )
+            verdict = f"it {verdict}"
         first = (
-            f"After training the gradient, with each step further back between 8 and {FAR}, "
-            f"{'; '.join(groups)} (times what it was)."
+            f"After training, each step further back (k from 8 to {FAR}) multiplies the gradient by "
+            f"{said}: {verdict}."
         )
         spans = {name: span(found, name) for name in KINDS}
         longest, shortest = max(spans.values()), min(spans.values())
         best = [name for name in KINDS if spans[name] == longest]
         worst = [name for name in KINDS if spans[name] == shortest]
+        if longest == 0:
+            return f"{first} In the copy task none of them has learned to keep a word at all."
         if longest == shortest:
-            second = f"In the copy task all remember a letter over {longest} dots."
-        else:
-            second = (
-                f"In the copy task {listed(best)} "
-                f"{'remembers' if len(best) == 1 else 'remember'} a letter longest, over {longest} "
-                f"dots, {listed(worst)} over {shortest}."
-            )
-        # Do those that remember longest also have the slowest decay?
+            return f"{first} In the copy task all of them keep a word over {over(longest)}."
+        second = (
+            f"In the copy task {listed([f'the {name}' for name in best])} "
+            f"{'keeps' if len(best) == 1 else 'keep'} a word longest, over {over(longest)}, "
+            f"{listed([f'the {name}' for name in worst])} {'over ' if shortest else ''}"
+            f"{over(shortest)}."
+        )
+        # Does the gradient that fades least belong to a cell that remembers longest?
         slowest = max(parts, key=lambda key: parts[key])[0] if parts else ""
         third = (
-            "The cell whose gradient fades least is also the one that remembers longest."
-            if slowest in best and len(best) < len(KINDS)
-            else f"The gradient fades least in the {slowest}, which isn't what remembers longest."
-            if slowest not in best
-            else ""
+            f"The gradient that fades least is the {slowest}’s, "
+            f"{'one of those that remember' if slowest in best and len(best) > 1 else 'which remembers'}"
+            " longest."
+            if slowest in best
+            else f"The gradient that fades least is the {slowest}’s, and it isn’t the one that "
+            "remembers longest."
         )
-        return " ".join(part for part in (first, second, third) if part)
+        return f"{first} {second} {third}"
 
     def draw(self, found: Found) -> Figure:
         drawn, axes = picture.figure(2)
@@ -173,19 +188,10 @@ class Vanishing(Question):
                         linewidth=1 if is_memory else 1.5,
                         label=named if moment == "after" else None,
                     )
-            by_delay = list(zip(*found.measures[f"recall-{name}"]["right"], strict=True))
-            if by_delay:
-                right.plot(
-                    DELAYS, [100 * mean(v) for v in by_delay], ".-", color=colour, label=name
-                )
-                right.fill_between(
-                    DELAYS,
-                    [100 * min(v) for v in by_delay],
-                    [100 * max(v) for v in by_delay],
-                    color=colour,
-                    alpha=0.15,
-                    linewidth=0,
-                )
+            by_delay = zip(*found.measures[f"recall-{name}"]["right"], strict=True)
+            percents = [[100 * value for value in values] for values in by_delay]
+            if percents:
+                picture.band(right, DELAYS, percents, colour, name)
         left.set_yscale("log")
         left.set_ylim(bottom=max(left.get_ylim()[0], 1e-20))
         right.axhline(100 * CHANCE, color=picture.INK, linestyle=":", linewidth=0.8)
@@ -195,6 +201,16 @@ class Vanishing(Question):
         )
         picture.label(right, "dots in between", "letters right (%)", "copy task")
         return drawn
+
+
+def over(num_dots: int) -> str:
+    if num_dots == DELAYS[-1]:
+        return f"{num_dots} dots at least"
+    return f"{num_dots} dot{'s' if num_dots != 1 else ''}" if num_dots else "not even over one"
+
+
+def named(name: str, part: str) -> str:
+    return f"the {name}{'’s memory' if part == 'memory' else ''}"
 
 
 def at(seeds: Sequence[Sequence[float]], k: int) -> float:

@@ -1,6 +1,7 @@
 """Warm-up: does a longer prefix help?"""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -31,7 +32,7 @@ class WarmUp(Question):
         return {"sequential": BASE, "random": RANDOM}
 
     def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
-        options = {"lengths": LENGTHS, "num_next": NEXT, "every": 5}
+        options: Any = {"lengths": LENGTHS, "num_next": NEXT, "every": 5}
         return [
             Measure(f"prefixes-{label}", prefixes.after_prefixes, list(seeds), **options)
             for label, seeds in runs.items()
@@ -102,15 +103,7 @@ class WarmUp(Question):
             for label, colour in zip(found.runs, picture.COLOURS, strict=False):
                 seeds = of(found, label, text)
                 by_length = list(zip(*seeds, strict=True))
-                ax.plot(LENGTHS, [mean(v) for v in by_length], ".-", color=colour, label=label)
-                ax.fill_between(
-                    LENGTHS,
-                    [min(v) for v in by_length],
-                    [max(v) for v in by_length],
-                    color=colour,
-                    alpha=0.18,
-                    linewidth=0,
-                )
+                picture.band(ax, LENGTHS, by_length, colour, label)
             ax.axvline(35, color=picture.INK, linewidth=0.8, linestyle=":")
             ax.set_xscale("log")
             ax.set_xticks([1, 2, 5, 10, 20, 50, 100, 200], [1, 2, 5, 10, 20, 50, 100, 200])
