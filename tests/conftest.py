@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from charlm.corpora import CorpusUnavailable, read_corpus
@@ -10,6 +11,14 @@ from charlm.corpora import CorpusUnavailable, read_corpus
 # A busy machine is no reason to fail.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a card where there is none."""
+    needing_one = [item for item in items if item.get_closest_marker("gpu")]
+    if needing_one and not torch.cuda.is_available():
+        config.hook.pytest_deselected(items=needing_one)
+        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("cells", "exchange", "batching"),
     (
+        "recurrence.precision",
         "recurrence.eager",
         "recurrence.products",
         "recurrence.buffers",

@@ -6,7 +6,6 @@ the loop remain the products with W_hh and a few operations on [B, H]; the gradi
 product after the loop. The derivations stand at the head of each cell's file.
 """
 
-import torch
 from torch import Tensor
 
 from charlm.cells import GRU, LSTM, RNN, Cell, State
@@ -14,25 +13,22 @@ from charlm.errors import UserError
 from charlm.recurrence.bptt_gru import ResetAfter, ResetBefore
 from charlm.recurrence.bptt_lstm import LSTMThroughTime
 from charlm.recurrence.bptt_rnn import RNNThroughTime
+from charlm.recurrence.precision import in_one_type
 
 
 def unroll(cell: Cell, inputs: Tensor, state: State) -> tuple[Tensor, State]:
     """What ``eager`` gives; it can be differentiated once.
 
-    Args and returns: see ``charlm.recurrence.eager``. Under autocast everything is in autocast's
-    type, even the LSTM's memory, which ``eager`` then keeps in float32.
+    Args and returns: see ``charlm.recurrence.eager``.
 
     Raises:
         UserError: a cell of one's own, whose derivative nobody has written out.
     """
-    x_TBG = cell.project(inputs)
-    device = x_TBG.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_TBG.dtype
-    x_TBG, *state_BH, weight_hh = (t.to(dtype) for t in (x_TBG, *state, cell.weight_hh))
+    x_TBG, weight_hh, *state_BH = in_one_type(cell.project(inputs), cell.weight_hh, *state)
     if isinstance(cell, RNN):
         results = RNNThroughTime.apply(x_TBG, *state_BH, weight_hh, cell.nonlinearity)
     elif isinstance(cell, GRU) and cell.bias_hn is not None:
-        results = ResetAfter.apply(x_TBG, *state_BH, weight_hh, cell.bias_hn.to(dtype))
+        results = ResetAfter.apply(x_TBG, *state_BH, weight_hh, cell.bias_hn.to(x_TBG.dtype))
     elif isinstance(cell, GRU):
         results = ResetBefore.apply(x_TBG, *state_BH, weight_hh)
     elif isinstance(cell, LSTM):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from charlm.cells import Cell, State
+from charlm.recurrence.precision import in_one_type
 
 
 def unroll(cell: Cell, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -14,10 +15,11 @@ def unroll(cell: Cell, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         state: the state before the first step, [B, H] each.
 
     Returns:
-        outputs [T, B, H] and the state after the last step.
+        outputs [T, B, H] and the state after the last step; under autocast all in its type.
     """
-    outputs = []
-    for preactivation_BG in cell.project(inputs):
+    preactivations_TBG, *state_BH = in_one_type(cell.project(inputs), *state)
+    state, outputs = tuple(state_BH), []
+    for preactivation_BG in preactivations_TBG:
         state = cell.step(preactivation_BG, state)
         outputs.append(state[0])
     return torch.stack(outputs), state

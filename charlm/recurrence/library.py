@@ -12,15 +12,15 @@ from torch.nn import functional as F
 
 from charlm.cells import GRU, LSTM, RNN, Cell, State
 from charlm.errors import UserError
+from charlm.recurrence.precision import in_one_type
 
 
 def unroll(cell: Cell, inputs: Tensor, state: State) -> tuple[Tensor, State]:
     """What ``eager`` gives.
 
     Args and returns: see ``charlm.recurrence.eager``. Symbol ids are made one-hot vectors, as
-    these kernels take nothing else. Under autocast everything is in autocast's type, even the
-    LSTM's memory, which ``eager`` then keeps in float32. On a GPU cuDNN calculates float32 in TF32
-    unless ``torch.backends.cudnn.allow_tf32`` is False.
+    these kernels take nothing else. On a GPU cuDNN computes float32 in TF32 unless
+    ``torch.backends.cudnn.allow_tf32`` is False.
 
     Raises:
         UserError: a cell that no library has: a GRU with ``reset_after=False``, one of one's own.
@@ -28,18 +28,17 @@ def unroll(cell: Cell, inputs: Tensor, state: State) -> tuple[Tensor, State]:
     kernel = _kernel(cell)
     if inputs.dtype == torch.long:
         inputs = F.one_hot(inputs, cell.input_size).to(cell.weight_ih.dtype)
-    device = inputs.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inputs.dtype
     # torch.nn adds two biases. Ours is the first; of the second only the GRU needs a part.
     bias_hh = torch.zeros_like(cell.bias)
     if isinstance(cell, GRU) and cell.bias_hn is not None:
         bias_hh = torch.cat([bias_hh[: 2 * cell.hidden_size], cell.bias_hn])
-    parameters = [p.to(dtype) for p in (cell.weight_ih, cell.weight_hh, cell.bias, bias_hh)]
-    first_state = [part.to(dtype).unsqueeze(0) for part in state]
+    own = (cell.weight_ih, cell.weight_hh, cell.bias, bias_hh)
+    x_TBI, *tensors = in_one_type(inputs, *own, *(part.unsqueeze(0) for part in state))
+    parameters, first_state = tensors[:4], tensors[4:]
     outputs_TBH, *final = kernel(
-        inputs.to(dtype),
+        x_TBI,
         first_state if isinstance(cell, LSTM) else first_state[0],
-        _one_chunk(parameters) if inputs.is_cuda else parameters,
+        _one_chunk(parameters) if x_TBI.is_cuda else parameters,
         has_biases=True,
         num_layers=1,
         dropout=0.0,
@@ -59,7 +58,7 @@ def _kernel(cell: Cell) -> Callable[..., Any]:
         return torch.gru
     name = "GRU with reset_after: false" if isinstance(cell, GRU) else type(cell).__name__
     raise UserError(
-        f"The backend library can't run a {name}, because no library has one: choose another "
+        f"The backend library can't run the cell {name}, which no library has: choose another "
         "backend (auto, bptt or eager)."
     )
 
