@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import copying, page, picture, scheduling
+from experiments import copying, page, picture, scheduling, tasks
 from experiments.questions import QUESTIONS
-from experiments.tasks import FOLDER, ROOT, Scale, Task
+from experiments.tasks import ROOT, Scale, Task
 
 from charlm.errors import UserError
 from charlm.files import atomic_writer
@@ -28,15 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.chdir(ROOT)
     scale = scale_of(options)
     chosen = [q for q in QUESTIONS if not options.only or q.name in options.only]
-    tasks: list[Task] = [task for question in chosen for task in question.tasks(scale)]
+    tasks.FOLDER = options.logs
+    todo: list[Task] = [task for question in chosen for task in question.tasks(scale)]
     try:
-        copying.write(FOLDER)
         if options.dry_run:
-            for task in scheduling.left(tasks, options.keep):
+            for task in scheduling.left(todo, options.keep):
                 print(getattr(task, "command", f"(measure {task.name})"))
             return 0
         if not options.render:
-            scheduling.do(tasks, options.processes, options.keep)
+            copying.write(tasks.FOLDER)
+            scheduling.do(todo, options.processes, options.keep)
     except UserError as mistake:
         print(f"report: {mistake}", file=sys.stderr)
         return 1
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     given.add_argument("--keep", action="store_true", help="let results of other code count")
     given.add_argument("--render", action="store_true", help="write the pages of what there is")
     given.add_argument("--dry-run", action="store_true", help="list what is left to be done")
+    given.add_argument("--logs", type=Path, default=tasks.FOLDER, help="where the runs are kept")
     given.add_argument("--folder", type=Path, default=REPORTS, help="where the pages are written")
     return given
 

@@ -20,7 +20,7 @@ from charlm.files import atomic_writer
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = "scripts/configs/exercise.yaml"
-# TensorBoard finds the runs there, as it does all others.
+# Seen from the root; TensorBoard finds the runs there, as it does all others.
 FOLDER = Path("lightning_logs/exercises")
 
 Result = dict[str, Any]
@@ -77,7 +77,7 @@ class Task(ABC):
 
     @property
     def path(self) -> Path:
-        return ROOT / FOLDER / "results" / f"{self.name}-{self.key[:8]}.json"
+        return FOLDER / "results" / f"{self.name}-{self.key[:8]}.json"
 
     def result(self, keep: bool = False) -> Result | None:
         """What was computed before; none if that was by other code, unless it is to be kept."""

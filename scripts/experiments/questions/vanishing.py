@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import copying, picture
+from experiments import copying, picture, tasks
 from experiments.measures import memory
 from experiments.question import Found, Question, Table
 from experiments.statistics import listed, mean, number, percent
-from experiments.tasks import FOLDER, Measure, Run, Variant
+from experiments.tasks import Measure, Run, Variant
 from experiments.variants import small
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -46,7 +46,7 @@ class Vanishing(Question):
     def variants(self) -> dict[str, Variant]:
         novel = {name: small(cell, **options) for name, (cell, options) in KINDS.items()}
         task = {
-            "data.path": str(FOLDER / copying.FILE),
+            "data.path": str(tasks.FOLDER / copying.FILE),
             "data.normalisation": "none",
             "data.max_chars": None,
             "data.val_size": copying.HELD_OUT,
