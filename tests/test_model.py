@@ -103,9 +103,9 @@ def test_one_layer_has_no_dropout() -> None:
     assert torch.equal(model(ids)[0], model(ids)[0])
 
 
-def test_concat_reads_every_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concat_reads_every_layer_as_it_was_before_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    model = CharLM(7, (4, 6, 5), readout="concat", initialisation="uniform")
+    model = CharLM(7, (4, 6, 5), readout="concat", dropout=0.5, initialisation="uniform")
     assert model.output.weight.shape == (7, 15)
     spy = Spy(monkeypatch)
     logits, _ = model(torch.randint(7, (6, B)))
