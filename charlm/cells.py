@@ -72,8 +72,11 @@ class Cell(nn.Module, ABC):
         A one-hot vector times W_ih is a column of it: it is gathered, the one-hot is never built.
         """
         if inputs.dtype == torch.long:
-            # Contiguous, as a gather of rows is some ten times as fast then.
-            return F.embedding(inputs, self.weight_ih.t().contiguous() + self.bias)
+            columns = self.weight_ih.t()
+            # A table of contiguous rows is fast to gather from, but slow to make for a few ids.
+            if inputs.numel() > self.input_size:
+                return F.embedding(inputs, columns.contiguous() + self.bias)
+            return F.embedding(inputs, columns) + self.bias
         return F.linear(inputs, self.weight_ih, self.bias)
 
     @abstractmethod
