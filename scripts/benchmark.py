@@ -150,13 +150,13 @@ def training_rows(
     return rows
 
 
-def trainer_row(device: str, rounds: int) -> dict[str, Any]:
+def trainer_row(device: str, rounds: int, epochs: int = 40) -> dict[str, Any]:
     """The whole Trainer on rnn.yaml, everything on, against bare loops of the same length."""
     from lightning.pytorch.callbacks import Timer
 
     from charlm.training import run
 
-    epochs, batches = 40, 8
+    batches = 8
     loops = {
         "bare": charlm_step({"cell": "rnn"}, 512, "auto", device),
         "book": book_step("rnn", 512, device),
@@ -173,7 +173,7 @@ def trainer_row(device: str, rounds: int) -> dict[str, Any]:
                 "--config": CONFIG,
                 "--trainer.default_root_dir": folder,
                 "--trainer.max_epochs": epochs,
-                "--samples.every_n_epochs": 20,
+                "--samples.every_n_epochs": max(1, epochs // 2),
             }
             timer = Timer()
             run(["fit", *(f"{name}={value}" for name, value in options.items())], [timer])
