@@ -1,9 +1,11 @@
 """The recurrence's matrix products, by each of the kernels that may serve them."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 from unrolling import (
     CELLS,
     INPUTS,
@@ -18,6 +20,14 @@ from unrolling import (
 from charlm.recurrence import products
 
 
+Layout = Callable[[Tensor], Tensor]
+LAYOUTS: dict[str, Layout] = {
+    "rows": lambda matrix: matrix,
+    "columns": lambda matrix: matrix.t().contiguous().t(),
+    "part of wider rows": lambda matrix: torch.cat([matrix, matrix], dim=1)[:, : matrix.shape[1]],
+}
+
+
 @pytest.fixture
 def everything_by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LEAST", 1)
@@ -25,15 +35,12 @@ def everything_by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("everything_by_onednn")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("left_is_transposed", [False, True])
-@pytest.mark.parametrize("right_is_transposed", [False, True])
-def test_products_are_products(
-    dtype: torch.dtype, left_is_transposed: bool, right_is_transposed: bool
-) -> None:
+@pytest.mark.parametrize("lay_left", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("lay_right", LAYOUTS.values(), ids=LAYOUTS)
+def test_products_are_products(dtype: torch.dtype, lay_left: Layout, lay_right: Layout) -> None:
     for m, k, n in itertools.product((1, 2, 17), repeat=3):
-        left, right = torch.randn(m, k, dtype=dtype), torch.randn(k, n, dtype=dtype)
-        left = left.t().contiguous().t() if left_is_transposed else left
-        right = right.t().contiguous().t() if right_is_transposed else right
+        left = lay_left(torch.randn(m, k, dtype=dtype))
+        right = lay_right(torch.randn(k, n, dtype=dtype))
         addend = torch.randn(m, 2 * n, dtype=dtype)[:, n:]
         tolerance = {"rtol": TOLERANCES[dtype], "atol": TOLERANCES[dtype]}
         by = products.By(right, left)

@@ -63,4 +63,8 @@ def _is_for_onednn(left: Tensor, right: Tensor) -> bool:
 
 
 def _onednn(left: Tensor, weight: Tensor) -> Tensor:
+    """left @ weightᵀ"""
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        # Of a part of a wider matrix oneDNN would take its reference kernel: 100 times as slow.
+        weight = weight.t().contiguous().t()
     return torch.ops.mkldnn._linear_pointwise.default(left, weight, None, "none", [], "")
