@@ -174,13 +174,3 @@ def test_under_autocast_outputs_are_bfloat16_and_gradients_float32(
             assert gradient.dtype == torch.float32
             assert expected is not None
             assert error(gradient, expected) < 0.1
-
-
-def test_onednn_is_not_asked_for_what_it_does_by_its_reference_loop() -> None:
-    from charlm.recurrence.products import HAS_ONEDNN, LEAST, _is_for_onednn
-
-    wide = torch.randn(1120, 3 * 512)
-    left = torch.randn(512, 1120)
-    assert len(left) * 1120 * 512 >= LEAST
-    assert not _is_for_onednn(left, wide[:, :512])
-    assert _is_for_onednn(left, wide[:, :512].contiguous()) == HAS_ONEDNN
