@@ -19,7 +19,6 @@ from unrolling import (
 
 from charlm.recurrence import products
 
-
 Layout = Callable[[Tensor], Tensor]
 LAYOUTS: dict[str, Layout] = {
     "rows": lambda matrix: matrix,
