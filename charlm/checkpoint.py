@@ -62,6 +62,26 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Trained:
         raise UserError(f"The device {device!r} can't be used: {reason}") from error
 
 
+def newest(root: Path) -> Path:
+    """The ``last.ckpt`` or ``best.ckpt`` that was written last under ``root/lightning_logs``.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = root / "lightning_logs"
+    found = [
+        path
+        for name in ("last", "best")
+        for path in folder.glob(f"version_*/checkpoints/{name}.ckpt")
+    ]
+    if not found:
+        raise UserError(
+            f"There is no checkpoint of any run in {folder}: train a model with charlm fit, or "
+            "name a file with --checkpoint."
+        )
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
+
+
 def contents(path: Path) -> dict[str, Any]:
     """What a checkpoint file or the folder of an export holds, laid out as in a checkpoint.
 

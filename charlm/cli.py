@@ -4,6 +4,7 @@
 import Lightning.
 """
 
+import contextlib
 import importlib
 import inspect
 import os
@@ -14,6 +15,9 @@ from collections.abc import Callable
 from jsonargparse import ArgumentParser
 
 from charlm.errors import Stopped, UserError
+
+# Its number; Windows has no such signal.
+SIGPIPE = 13
 
 TRAINER_COMMANDS = ("fit", "validate", "test")
 
@@ -36,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 for a mistake of the user's, told in a sentence on standard error.
-        A mistake in the options themselves exits with 2, Ctrl-C with 130, SIGTERM with 143.
+        A mistake in the options themselves exits with 2, Ctrl-C with 130, SIGTERM with 143,
+        output that nobody reads any more with 141.
     """
     given = sys.argv[1:] if arguments is None else arguments
     command = given[0] if given else ""
@@ -44,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         if command in CHECKPOINT_COMMANDS:
             function = getattr(importlib.import_module(f"charlm.commands.{command}"), command)
             _call(function, f"charlm {command}", given[1:])
+            sys.stdout.flush()
         elif command in TRAINER_COMMANDS:
             from charlm.training import run
 
@@ -67,6 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
             print(f"charlm: {stop}", file=sys.stderr)
         return stop.exit_code
+    except BrokenPipeError:
+        # Who read the output has read enough, as head does; nothing more can be written, not even
+        # what Python would as it exits.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + SIGPIPE
     except KeyboardInterrupt:
         print("charlm: Stopped by Ctrl-C before there was anything to save.", file=sys.stderr)
         return 130
@@ -76,13 +88,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _call(function: Callable[..., None], program: str, given: list[str]) -> None:
     """Call a function with the options on the command line.
 
-    Of a bool, the option alone means true; what ``*name`` takes is named without an option.
+    Of a bool, the option alone means true; a list's option is given once for each of its items;
+    what ``*name`` takes is named without an option.
     """
     parser = ArgumentParser(prog=program, exit_on_error=False)
-    parser.add_function_arguments(function)
+    parameters = inspect.signature(function).parameters
+    repeated: set[str | int] = {n for n, p in parameters.items() if p.annotation == list[str]}
+    parser.add_function_arguments(function, skip=repeated)
+    for option in repeated:
+        told = "may be given several times"
+        parser.add_argument(f"--{option}", action="append", type=str, default=[], help=told)
     positional = None
     flags = set()
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
             positional = name
             metavar = name.removesuffix("s").upper()

@@ -1,50 +1,27 @@
-"""Logits -> next id; continue a prefix."""
+"""Continue prefixes, one or many."""
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+from charlm.beams import beam_search
+from charlm.choosing import Choosing, check_seed
+from charlm.contexts import check_num_chars, check_prefix, encode_stop, read
 from charlm.errors import UserError
+from charlm.lanes import MAX_LANES, continue_all
 from charlm.model import CharLM
 from charlm.vocabulary import Vocabulary
 
 
-def check_prefix(vocabulary: Vocabulary, prefix: str) -> str:
-    """The normalised prefix.
-
-    Raises:
-        UserError: nothing is left of it, or it has characters that the vocabulary lacks.
-    """
-    normalised = vocabulary.normalise(prefix)
-    if not normalised:
-        raise UserError(
-            f"The prefix {prefix!r} is empty once it is normalised ({vocabulary.normalisation}): "
-            "give at least one character for the model to start from."
-        )
-    unknown = vocabulary.unknown_characters(normalised)
-    if unknown:
-        raise UserError(
-            f"The prefix has characters that the model has never seen: "
-            f"{' '.join(repr(character) for character in unknown)}; leave them out."
-        )
-    return normalised
-
-
-def choose(logits_BV: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
-    """The next id of each lane, [B]: the likeliest at temperature 0, else drawn."""
-    if temperature == 0:
-        return logits_BV.argmax(dim=1)
-    probabilities_BV = torch.softmax(logits_BV / temperature, dim=1)
-    return torch.multinomial(probabilities_BV, 1, generator=generator).squeeze(1)
-
-
-@torch.inference_mode()
 def generate(
     model: CharLM,
     vocabulary: Vocabulary,
     prefix: str,
-    num_chars: int,
+    num_chars: int = 50,
     temperature: float = 0.0,
     seed: int | None = None,
+    stop: str | None = None,
+    num_beams: int | None = None,
+    **choosing: Any,
 ) -> str:
     """The normalised prefix and ``num_chars`` characters that the model continues it with.
 
@@ -53,26 +30,97 @@ def generate(
     Args:
         temperature: 0 for the likeliest character each time, else what the logits are divided by.
         seed: of the draws; none: another text each time.
+        stop: the text ends where the continuation comes to this string, too.
+        num_beams: look for the likeliest text by beam search.
+        **choosing: power, top_k, top_p and min_p, see ``charlm.choosing.Choosing``.
 
     Raises:
-        UserError: see ``check_prefix``; a negative temperature or number of characters.
+        UserError: see ``check_prefix``; options outside their ranges or contradicting one another.
     """
-    if temperature < 0 or num_chars < 0:
-        raise UserError("temperature and num_chars can't be negative.")
-    device = next(model.parameters()).device
-    generator = torch.Generator(device)
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    text = check_prefix(vocabulary, prefix)
-    ids = [int(i) for i in vocabulary.encode(text)]
-    was_training = model.training
-    model.eval()
-    logits_TBV, state = model(torch.tensor(ids, device=device).unsqueeze(1))
-    for _ in range(num_chars):
-        next_B = choose(logits_TBV[-1], temperature, generator)
-        ids.append(int(next_B))
-        logits_TBV, state = model(next_B.unsqueeze(0), state)
-    model.train(was_training)
-    return vocabulary.decode(ids)
+    options = {"temperature": temperature, **choosing}
+    return next(
+        generate_many(model, vocabulary, [prefix], num_chars, 1, seed, stop, num_beams, **options)
+    )
+
+
+def generate_many(
+    model: CharLM,
+    vocabulary: Vocabulary,
+    prefixes: Sequence[str],
+    num_chars: int = 50,
+    num_samples: int = 1,
+    seed: int | None = None,
+    stop: str | None = None,
+    num_beams: int | None = None,
+    **choosing: Any,
+) -> Iterator[str]:
+    """``num_samples`` texts of each prefix, all samples of the first prefix first.
+
+    Text i is what ``generate`` gives for its prefix with the seed ``seed`` + i.
+
+    Args: see ``generate``.
+
+    Raises:
+        UserError: see ``generate``; several samples of one and the same text; at once.
+    """
+    how = check_options(num_samples, num_beams, **choosing)
+    check_num_chars(num_chars)
+    stop_ids = encode_stop(vocabulary, stop)
+    texts = [check_prefix(vocabulary, prefix) for prefix in prefixes]
+    first_seed = check_seed(seed)
+    check_seed(first_seed + len(texts) * num_samples - 1)
+    if not texts:
+        raise UserError("There is no prefix: give at least one.")
+    untouched = read(model, vocabulary, texts[0]) if num_beams is None else None
+
+    def continued() -> Iterator[str]:
+        if num_beams is not None:
+            for text in texts:
+                context = read(model, vocabulary, text)
+                yield text + beam_search(context, num_chars, num_beams, stop)[0]
+            return
+        assert untouched is not None
+        contexts = {texts[0]: untouched}
+        lanes = [text for text in texts for _ in range(num_samples)]
+        for start in range(0, len(lanes), MAX_LANES):
+            group = lanes[start : start + MAX_LANES]
+            # A prefix is read once for all of its samples.
+            contexts = {
+                text: contexts[text] if text in contexts else untouched.anew(text)
+                for text in dict.fromkeys(group)
+            }
+            ids = continue_all(
+                [contexts[text] for text in group],
+                num_chars,
+                how,
+                range(first_seed + start, first_seed + start + len(group)),
+                stop_ids,
+            )
+            for text, continuation in zip(group, ids, strict=True):
+                yield text + vocabulary.decode(continuation)
+
+    return continued()
+
+
+def check_options(num_samples: int = 1, num_beams: int | None = None, **choosing: Any) -> Choosing:
+    """How characters are chosen.
+
+    Raises:
+        UserError: an option outside its range, or options that contradict one another.
+    """
+    if num_samples < 1:
+        raise UserError(f"num_samples is {num_samples}: it must be at least 1.")
+    how = Choosing(**choosing)
+    if num_beams is not None and (not how.is_greedy or num_samples > 1):
+        raise UserError(
+            "Beam search looks for the one likeliest text and draws nothing: leave out either "
+            "num_beams, or num_samples, temperature and power."
+        )
+    if num_beams is not None and num_beams < 1:
+        raise UserError(f"num_beams is {num_beams}: it must be at least 1.")
+    if num_samples > 1 and how.is_greedy:
+        raise UserError(
+            f"All {num_samples} samples would be the same text, as without a temperature the "
+            "likeliest character is taken: give a temperature as well, such as 1."
+        )
+    return how

@@ -1,28 +1,176 @@
-"""``charlm generate``: continue a prefix with a trained model."""
+"""``charlm generate``: continue prefixes with a trained model."""
 
+import json as json_module
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from charlm import generation
-from charlm.checkpoint import load
+from charlm.checkpoint import Trained, load, newest
+from charlm.contexts import Context, check_prefix, read
+from charlm.errors import UserError
+from charlm.files import read_text
+from charlm.generation import check_options, generate_many
+
+PREFIX = "time traveller"
 
 
 def generate(
-    checkpoint: Path,
-    prefix: str = "time traveller",
+    prefix: list[str],
+    checkpoint: Path | None = None,
     num_chars: int = 50,
+    num_samples: int = 1,
+    prefix_file: Path | None = None,
+    encoding: str = "utf-8",
     temperature: float = 0.0,
+    power: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    num_beams: int | None = None,
     seed: int | None = None,
+    stop: str | None = None,
+    stream: bool = False,
+    interactive: bool = False,
+    json: bool = False,
     device: str = "cpu",
 ) -> None:
     """Continue a prefix with a trained model; the text is printed on standard output.
 
+    Without an option for it the likeliest character is taken each time. With --temperature, or
+    --power, characters are drawn; --top_k, --top_p and --min_p, applied in this order, say from
+    which. Of several texts each is the one that would be generated alone, text i with seed + i.
+
     Args:
-        checkpoint: a file that ``charlm fit`` wrote.
-        prefix: what the text begins with.
+        prefix: what the text begins with; may be given several times.
+        checkpoint: a file that charlm fit wrote, or a folder that charlm export wrote; none: the
+            newest under lightning_logs.
         num_chars: how many characters to add.
+        num_samples: how many texts of each prefix.
+        prefix_file: a file of prefixes, one a line.
+        encoding: of that file.
         temperature: 0 takes the likeliest character each time; higher, more freely drawn.
+        power: draw with the probabilities to this power: the temperature 1 / power.
+        top_k: draw only from the k likeliest characters.
+        top_p: draw only from the fewest that together have this probability.
+        min_p: draw only from those at least so many times as likely as the likeliest.
+        num_beams: look for the likeliest text by beam search, with so many beams.
         seed: of the draws; none: another text each time.
+        stop: end the text where it comes to this string, too.
+        stream: print each character at once.
+        interactive: continue what you type, line by line; Ctrl-C ends a line, Ctrl-D the session.
+        json: print each text as a JSON string on a line of its own.
         device: where the model runs, such as cpu or cuda.
     """
-    model, vocabulary = load(checkpoint, device)
-    print(generation.generate(model, vocabulary, prefix, num_chars, temperature, seed))
+    choosing: dict[str, Any] = {
+        "temperature": temperature,
+        "power": power,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+    }
+    how = check_options(num_samples, num_beams, **choosing)
+    prefixes = _prefixes(prefix, prefix_file, encoding, interactive)
+    is_one = len(prefixes) == 1 and num_samples == 1 and num_beams is None
+    if interactive and (num_samples > 1 or num_beams is not None or len(prefixes) > 1 or json):
+        raise UserError(
+            "An interactive session goes on with one text: leave out num_samples, num_beams, "
+            "prefix_file, json and all prefixes but one."
+        )
+    if stream and (json or not (is_one or interactive)):
+        raise UserError(
+            "Characters are streamed of one text, as it is written: leave out stream, or "
+            "num_samples, num_beams, json and all prefixes but one."
+        )
+    if checkpoint is None:
+        checkpoint = newest(Path())
+        print(f"charlm: {checkpoint}", file=sys.stderr)
+    trained = load(checkpoint, device)
+    if interactive:
+        _converse(trained, prefixes, num_chars, seed, stop, choosing)
+    elif is_one and not json:
+        text = check_prefix(trained.vocabulary, prefixes[0])
+        continuation = read(*trained, text).stream(seed, how).until(num_chars, stop)
+        _print(text, stream)
+        for character in continuation:
+            _print(character, stream)
+        _print("\n", stream)
+    else:
+        texts = generate_many(
+            *trained, prefixes, num_chars, num_samples, seed, stop, num_beams, **choosing
+        )
+        for text in texts:
+            _print((json_module.dumps(text) if json else text) + "\n", stream)
+
+
+def _prefixes(given: list[str], file: Path | None, encoding: str, interactive: bool) -> list[str]:
+    if file is None:
+        return given or ([] if interactive else [PREFIX])
+    if given:
+        raise UserError("Give the prefixes by prefix or by prefix_file: leave out one of them.")
+    return read_text(file, encoding, option="--encoding").removesuffix("\n").split("\n")
+
+
+def _print(text: str, at_once: bool) -> None:
+    try:
+        sys.stdout.write(text)
+        if at_once:
+            sys.stdout.flush()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"Standard output can't show {error.object[error.start]!r} ({error.encoding}): set "
+            "PYTHONIOENCODING=utf-8."
+        ) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"Can't write standard output: {error.strerror or error}.") from error
+
+
+def _lines(prompt: str) -> Iterable[str]:
+    """The lines that are typed, or piped in, until their end; Ctrl-C takes a line back."""
+    if not sys.stdin.isatty():
+        yield from (line.rstrip("\n") for line in sys.stdin)
+        return
+    with suppress(ImportError):
+        import readline  # noqa: F401 - input() edits lines with it
+    while True:
+        try:
+            yield input(prompt)
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:
+            print()
+
+
+def _converse(
+    trained: Trained,
+    prefixes: list[str],
+    num_chars: int,
+    seed: int | None,
+    stop: str | None,
+    choosing: dict[str, Any],
+) -> None:
+    """Read a line, continue it, and so on; what was read and written before is never forgotten."""
+    context: Context | None = read(*trained, prefixes[0]) if prefixes else None
+    for number, line in enumerate(_lines("> ")):
+        try:
+            if trained.vocabulary.normalise(line):
+                context = context.read(line) if context else read(*trained, line)
+            elif context is None:
+                check_prefix(trained.vocabulary, line)
+        except UserError as mistake:
+            print(f"charlm: {mistake}", file=sys.stderr, flush=True)
+            continue
+        assert context is not None
+        continuation = context.stream(None if seed is None else seed + number, **choosing)
+        characters = continuation.until(num_chars, stop)
+        try:
+            for character in characters:
+                _print(character, at_once=True)
+        except KeyboardInterrupt:
+            pass
+        _print("\n", at_once=True)
+        context = continuation.context
