@@ -159,8 +159,7 @@ class Choosing:
         off_B1 = 2 * tolerance_B[:, None].astype(np.float64)
         if self.is_greedy:
             highest_B2 = np.partition(logits_BV[:, _FIRST:], (-2, -1), axis=1)[:, -2:]
-            is_tight_B: np.ndarray = (np.diff(highest_B2) <= off_B1)[:, 0]
-            return is_tight_B
+            return np.less_equal(np.diff(highest_B2), off_B1)[:, 0]
         off_B1 *= 1 / self.temperature if self.power is None else self.power
         p_BV = self._unfiltered(logits_BV)
         is_close_B: np.ndarray = np.zeros(len(p_BV), dtype=bool)
@@ -219,7 +218,7 @@ def _is_near(p_BV: np.ndarray, place_B: np.ndarray, off_B1: np.ndarray) -> np.nd
     # Rounding comes on top.
     reach_BV = off_B1 * cumulated_BV * (1 - cumulated_BV) + 1e-14
     near_BV: np.ndarray = abs(cumulated_BV - place_B[:, None]) <= reach_BV
-    return near_BV[:, :-1].any(axis=1)
+    return np.any(near_BV[:, :-1], axis=1)
 
 
 def log_probabilities(logits_BV: np.ndarray) -> np.ndarray:
