@@ -83,7 +83,7 @@ class Context:
     >>> context.read("a").generate(5)
     'babab'
     >>> [context.generate(5, temperature=2.0, seed=seed) for seed in (1, 2)]
-    ['babba', 'aabbb']
+    ['abaab', 'abbab']
 
     Args:
         stepper: the model, ready to step.
