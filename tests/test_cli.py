@@ -164,6 +164,8 @@ def offline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    # urllib keeps the proxies of its first request.
+    monkeypatch.setattr("urllib.request._opener", None)
 
 
 def assert_one_sentence(code: int, err: str, told: str) -> None:
