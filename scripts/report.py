@@ -94,9 +94,8 @@ def write(scale: Scale, keep: bool, folder: Path) -> list[Path]:
         folder / f"{scale.name}.md": page.markdown(entries, scale, scale.name, len(others)),
     }
     for entry in done:
-        assert entry.found is not None
         path = folder / scale.name / f"{entry.question.name}.svg"
-        files[path] = picture.standalone(page.svg(entry.question, entry.found))
+        files[path] = picture.standalone(entry.svg)
     for path, text in files.items():
         with atomic_writer(path) as file:
             file.write(text.encode())

@@ -4,6 +4,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 
 from experiments import picture
@@ -34,6 +35,11 @@ class Entry:
     question: Question
     found: Found | None
     runs: dict[str, list[Run]]
+
+    @cached_property
+    def svg(self) -> str:
+        assert self.found is not None
+        return picture.svg(self.question.draw(self.found), self.question.name, self.question.title)
 
 
 def about(scale: Scale, num_other_code: int) -> list[str]:
@@ -101,9 +107,8 @@ def html_section(entry: Entry, scale: Scale) -> str:
     first, *others = commands(entry, scale)
     if found is None:
         return f"{head}<p>Not run yet: <code>{picture.escape(first)}</code></p></section>"
-    element = svg(question, found)
     body = f'<p class="answer">{inline(question.answer(found))}</p><p>{inline(question.done)}</p>'
-    body += f"<figure>{element}</figure>{html_table(question.table(found))}"
+    body += f"<figure>{entry.svg}</figure>{html_table(question.table(found))}"
     body += f"<pre>{picture.escape(first)}</pre>"
     if others:
         lines = "\n".join(map(picture.escape, others))
@@ -124,12 +129,9 @@ def html_table(table: Table) -> str:
 
 
 def inline(text: str) -> str:
-    """Escaped, with `code` marked up."""
+    """Escaped, with `code` marked up, and no figure parted from its deviation."""
+    text = text.replace(" ± ", "\u00a0±\u00a0")
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", picture.escape(text))
-
-
-def svg(question: Question, found: Found) -> str:
-    return picture.svg(question.draw(found), question.name, question.title)
 
 
 def markdown(entries: Sequence[Entry], scale: Scale, pictures: str, num_other_code: int = 0) -> str:

@@ -39,6 +39,18 @@ STYLE: Any = {
     ),
 }
 POINTS = 60
+FONT = """style="font-family:'DejaVu Sans',Verdana,sans-serif\""""
+# What matplotlib writes at length, and its page needn't have.
+SHORTER = (
+    (r'<g id="[^"]*"/>', ""),
+    (r'<g id="[^"]*">', "<g>"),
+    (r"font-family: 'DejaVu Sans'; ", ""),
+    (r' transform="rotate\(-0 [^"]*"', ""),
+    (r"stroke-linecap: square|stroke-linejoin: (round|miter)", ""),
+    (r"; (?=[;\"])", ""),
+    (r"\s*\n\s*", ""),
+    (r"([MLCQz]) (?=[-\d])", r"\1"),
+)
 TICKS = (1, 1.1, 1.2, 1.5, 2, 3, 5, 8, 12, 20, 30)
 
 
@@ -54,15 +66,15 @@ def figure(columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any
         return drawn, axes[0, 0] if axes.size == 1 else axes
 
 
-def label(ax: Axes, x: str, y: str, title: str = "") -> None:
-    """Name the axes, with their units, and lay the legend where there is one to be had."""
+def label(ax: Axes, x: str, y: str, title: str = "", legend: Any = None) -> None:
+    """Name the axes, with their units, and draw the legend, with its options, if there is one."""
     with matplotlib.rc_context(STYLE):
         ax.set_xlabel(x)
         ax.set_ylabel(y)
         if title:
             ax.set_title(title, fontsize=9)
         if ax.get_legend_handles_labels()[1]:
-            ax.legend()
+            ax.legend(**(legend or {}))
 
 
 def perplexity_axis(ax: Axes) -> None:
@@ -102,7 +114,7 @@ def band(
 
 
 def svg(drawn: Figure, name: str, description: str) -> str:
-    """The SVG element: ink in ``currentColor``, coordinates to a hundredth of a point."""
+    """The SVG element: ink in ``currentColor``, as short as it can be had."""
     stream = io.StringIO()
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
         drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
@@ -110,16 +122,18 @@ def svg(drawn: Figure, name: str, description: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text.replace(INK, "currentColor")
-    text = re.sub(r'="[^"]*\.\d{3}[^"]*"', shortened, text)
-    text = re.sub(r"\n\s*", "\n", text)
+    for pattern, shorter in SHORTER:
+        text = re.sub(pattern, shorter, text)
+    text = re.sub(r'="[^"]*\.\d{2}[^"]*"', rounded, text)
     # Of elements of the same name on one page the first would serve all.
     text = re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", text)
     title = f"<title>{escape(description)}</title>"
-    return re.sub(r"<svg ([^>]*)>", rf'<svg role="img" \1>{title}', text, count=1)
+    return re.sub(r"<svg ([^>]*)>", rf'<svg role="img" {FONT} \1>{title}', text, count=1)
 
 
-def shortened(attribute: re.Match[str]) -> str:
-    return re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", attribute[0])
+def rounded(attribute: re.Match[str]) -> str:
+    """Coordinates to a tenth of a point."""
+    return re.sub(r"-?\d+\.\d{2,}", lambda found: f"{float(found[0]):.1f}", attribute[0])
 
 
 def escape(text: str) -> str:

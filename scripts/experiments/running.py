@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import itertools
 import os
 import statistics
 import sys
@@ -74,12 +75,13 @@ def read_log(folder: Path) -> dict[str, Any]:
     """The figures of a run from its TensorBoard log.
 
     Returns:
-        ``perplexity``: the median over the last epochs; ``curve``, ``held_out``, ``norms``:
-        [epoch, value] in order, of the training perplexity, the held-out bits per character and
+        ``perplexity``: the median over the last epochs; ``curve``, ``peaks``, ``held_out``,
+        ``norms``: [epoch, value] in order, of the training perplexity, of its highest in between, the held-out bits per character and
         the gradient's norm before clipping; ``clipped``: the share of the steps looked at whose
         norm was above 1; ``clipped_by_value``: whose largest entry was above ``VALUE`` (only
         where that is logged); ``blow_ups``: the epochs whose loss was a nat or more above the lowest
-        before; ``characters_per_second``: the median over epochs; ``checkpoint``: its path.
+        before; ``setback``: the most that an epoch's loss was above the lowest before, in nats;
+        ``characters_per_second``: the median over epochs; ``checkpoint``: its path.
     """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -109,14 +111,27 @@ def read_log(folder: Path) -> dict[str, Any]:
         "epochs": len(losses),
         "curve": by_epoch("train/perplexity"),
         "held_out": by_epoch("val/bits_per_character"),
+        "peaks": peaks(perplexities),
         "norms": by_epoch("train/grad_norm", 3),
         "clipped": share(norm > 1 for norm in norms),
         "clipped_by_value": share(value > VALUE for value in largest),
         "num_norms": len(norms),
         "blow_ups": blow_ups(losses),
+        "setback": setback(losses),
         "characters_per_second": statistics.median(speeds) if speeds else None,
         "checkpoint": str(checkpoint) if checkpoint.is_file() else None,
     }
+
+
+def peaks(values: Sequence[float], most: int = 40) -> list[list[float]]:
+    """[epoch, value] of the highest of each stretch, so that no spike falls between two points."""
+    stretches = min(most, len(values))
+    bounds = (
+        [number * len(values) // stretches for number in range(stretches + 1)] if values else []
+    )
+    return [
+        [end, significant(max(values[start:end]), 4)] for start, end in itertools.pairwise(bounds)
+    ]
 
 
 def blow_ups(losses: Sequence[float]) -> list[int]:
@@ -128,6 +143,12 @@ def blow_ups(losses: Sequence[float]) -> list[int]:
             epochs.append(epoch)
         lowest = min(lowest, loss)
     return epochs
+
+
+def setback(losses: Sequence[float]) -> float:
+    """The most nats by which an epoch's loss was above the lowest before it."""
+    lowest = itertools.accumulate(losses, min)
+    return significant(max((b - a for a, b in zip(lowest, losses, strict=True)), default=0.0), 3)
 
 
 def share(flags: Any) -> float | None:

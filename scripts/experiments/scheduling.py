@@ -39,11 +39,29 @@ def do(tasks: Sequence[Task], processes: int = 2, keep: bool = False) -> None:
     measures = [task for task in todo if isinstance(task, Measure)]
     # The longest first, so that no process waits long for the other at the end.
     runs.sort(key=cost, reverse=True)
-    bar = tqdm(total=len(todo), unit="task", file=sys.stderr, disable=not todo, smoothing=0.05)
-    with bar, terminated_as_interrupted():
-        _do(runs, processes, keep, bar)
-        _do([task for task in measures if not task.alone], processes, keep, bar)
-        _do([task for task in measures if task.alone], 1, keep, bar)
+    if not todo:
+        return
+    # Before the processes start: OpenMP reads it when torch is loaded.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    pool = ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context("spawn"),
+        running.prepare_worker,
+        (sys.path, os.getpid()),
+    )
+    bar = tqdm(total=len(todo), unit="task", file=sys.stderr, smoothing=0.05)
+    try:
+        with bar, terminated_as_interrupted():
+            _stage(pool, runs, processes, keep, bar)
+            _stage(pool, [task for task in measures if not task.alone], processes, keep, bar)
+            _stage(pool, [task for task in measures if task.alone], 1, keep, bar)
+    except BaseException:
+        # What is under way is lost; a run in training stops at its step's end.
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def cost(run: Run) -> float:
@@ -60,37 +78,19 @@ def cost(run: Run) -> float:
     return float(run.epochs * max(1.0, back) * work)
 
 
-def _do(tasks: Sequence[Task], processes: int, keep: bool, bar: Any) -> None:
-    if not tasks:
-        return
-    # Before the processes start: OpenMP reads it when torch is loaded.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the profiler's chatter
-    pool = ProcessPoolExecutor(
-        min(processes, len(tasks)),
-        multiprocessing.get_context("spawn"),
-        running.prepare_worker,
-        (sys.path, os.getpid()),
-    )
+def _stage(
+    pool: ProcessPoolExecutor, tasks: Sequence[Task], at_a_time: int, keep: bool, bar: Any
+) -> None:
     waiting = list(reversed(tasks))
     under_way: dict[Future[Result], Task] = {}
-    try:
-        while waiting or under_way:
-            while waiting and len(under_way) < processes:
-                task = waiting.pop()
-                under_way[submit(pool, task, keep)] = task
-            names = ", ".join(task.name for task in under_way.values())
-            bar.set_postfix_str(names, refresh=True)
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                under_way.pop(future).save(future.result())
-                bar.update()
-    except BaseException:
-        # What is under way is lost; a run in training stops at its step's end.
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+    while waiting or under_way:
+        while waiting and len(under_way) < at_a_time:
+            task = waiting.pop()
+            under_way[submit(pool, task, keep)] = task
+        bar.set_postfix_str(", ".join(task.name for task in under_way.values()))
+        for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+            under_way.pop(future).save(future.result())
+            bar.update()
 
 
 def submit(pool: ProcessPoolExecutor, task: Task, keep: bool) -> Future[Result]:

@@ -37,6 +37,17 @@ def compare(ours: Sequence[float], theirs: Sequence[float]) -> Verdict:
     return "lower" if difference < 0 else "higher"
 
 
+def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> Verdict:
+    """The same of figures that belong together one by one, such as two of the same network: here
+    the error is that of the mean of their differences."""
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    error = deviation(differences) / math.sqrt(len(differences))
+    least = max(2 * error, (0.05 if len(ours) < 2 else SMALLEST) * abs(mean(theirs)))
+    if abs(mean(differences)) <= least:
+        return "alike"
+    return "lower" if mean(differences) < 0 else "higher"
+
+
 def number(value: float, digits: int = 3) -> str:
     """A figure in so many significant digits, as one writes it: 12,300, 1.05, 3.2e-08."""
     if not math.isfinite(value):
@@ -54,11 +65,13 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     if not values:
         return "–"
     middle, about = mean(values), deviation(values)
-    if len(values) < 2 or not 1e-3 <= abs(middle) < 1e9 or about == 0:
+    if len(values) < 2 or not 1e-3 <= abs(middle) < 1e9:
         return number(middle, digits)
+    if about == 0:
+        return f"{number(middle, digits)} ± 0"
     first = digits - 1 - math.floor(math.log10(abs(middle)))
-    # One digit more than the mean alone would have, at most.
-    places = min(max(-math.floor(math.log10(about)), first), first + 1)
+    # Two digits more than the mean alone would have, at most.
+    places = min(max(-math.floor(math.log10(about)), first), first + 2)
     shown = max(places, 0)
     return f"{round(middle, places):,.{shown}f} ± {round(about, places):,.{shown}f}"
 
@@ -70,7 +83,9 @@ def times(factor: float) -> str:
 
 def percent(value: float) -> str:
     value *= 100
-    return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.1f} %"
+    if value >= 10 or value == 0:
+        return f"{value:.0f} %"
+    return f"{value:.1f} %" if value >= 0.1 else "below 0.1 %"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -97,7 +97,9 @@ class Task(ABC):
         return self.result(keep=True) is not None and self.result() is None
 
     def save(self, result: Result) -> None:
-        content = {"settings": self.settings, "code": self.code, "result": result}
+        self.write({"settings": self.settings, "code": self.code, "result": result})
+
+    def write(self, content: dict[str, Any]) -> None:
         with atomic_writer(self.path) as file:
             file.write(json.dumps(content).encode())
 
@@ -117,7 +119,25 @@ class Run(Task):
 
     @property
     def code(self) -> str:
-        return digest(code_of("charlm.training"), code_of("experiments.running"))
+        return code_of("charlm.training")
+
+    def result(self, keep: bool = False) -> Result | None:
+        """As any task's; where only the reading of the log has changed, it is read anew."""
+        result = super().result(keep)
+        if result is None or result.get("reader") == code_of("experiments.running"):
+            return result
+        log = ROOT / result["log"]
+        if not log.is_dir():
+            return None
+        from experiments.running import read_log
+
+        result |= read_log(log) | {"log": result["log"], "reader": code_of("experiments.running")}
+        content = json.loads(self.path.read_text())
+        self.write(content | {"result": result})
+        return result
+
+    def save(self, result: Result) -> None:
+        super().save(result | {"reader": code_of("experiments.running")})
 
     @property
     def folder(self) -> Path:

@@ -1,7 +1,10 @@
 """From scratch against library: milliseconds of an iteration, and where they go."""
 
+import contextlib
+import os
 import statistics
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import contestants
@@ -65,7 +68,7 @@ def shares(step: Any, iterations: int) -> dict[str, float]:
     for _ in range(iterations):
         step()
     wall = (time.perf_counter() - start) / iterations
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+    with quiet(), profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(iterations):
             step()
     events = [event for event in profiled.key_averages() if event.key.startswith("aten::")]
@@ -77,6 +80,20 @@ def shares(step: Any, iterations: int) -> dict[str, float]:
     result = {kind: value * scale / wall for kind, value in seconds.items()}
     calls = sum(event.count for event in events) / iterations
     return result | {OVERHEAD: max(0.0, 1 - sum(result.values())), "calls": calls}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the profiler's library writes on standard error, past Python."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def kind_of(operator: str) -> str:

@@ -86,7 +86,7 @@ class Detaching(Question):
             first = "Nothing fails: the second window's backward went through."
         else:
             first = (
-                f"The second window's backward fails (“{cost['error']}”), for the state hangs on "
+                f"The second window's backward fails (“{cost['error'].split(' (')[0]}”), for the state hangs on "
                 "the first window's graph, whose saved values are freed once they are used."
             )
         more_time = median_end(kept["milliseconds"]) / median_end(detached["milliseconds"])

@@ -30,7 +30,7 @@ class Relu(Question):
             (
                 label,
                 spread(found.perplexity(label)),
-                f"{blown(found, label)} of {len(runs)}",
+                f"{blown([label], found)} of {len(runs)}",
                 f"{found.stopped(label)} of {len(runs)}",
                 number(max((y for run in runs for _, y in run["norms"]), default=0), 2),
                 percent(mean([run["clipped"] or 0 for run in runs])),
@@ -42,13 +42,13 @@ class Relu(Question):
 
     def answer(self, found: Found) -> str:
         label, clipped = "ReLU, not clipped", "ReLU, clipped"
-        total, burst, lost = len(found.runs[label]), blown(found, label), found.stopped(label)
+        total, burst, lost = len(found.runs[label]), blown([label], found), found.stopped(label)
         reached, with_clip = found.perplexity(label), found.perplexity(clipped)
         worse = not reached or compare(reached, with_clip or [float("inf")]) == "higher"
         if lost or burst:
             first = (
                 f"Yes: without clipping {burst} of {total} runs with ReLU blew up, and {lost} ended "
-                f"in a loss that is no number; with it {blown(found, clipped)} did."
+                f"in a loss that is no number; with it {blown([clipped], found)} did."
             )
         elif worse:
             first = (

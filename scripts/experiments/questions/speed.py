@@ -67,7 +67,7 @@ class Speed(Question):
             for cell in CELLS
         }
         said = listed(
-            [f"{number(mean(values), 2)} for the {CELLS[cell]}" for cell, values in ratios.items()]
+            [f"{times(mean(values))} for the {CELLS[cell]}" for cell, values in ratios.items()]
         )
         means = [mean(values) for values in ratios.values()]
         if all(abs(value / GUESS - 1) < 0.25 for value in means):
@@ -79,9 +79,8 @@ class Speed(Question):
         else:
             verdict = "so “three times” holds for some cells only"
         slower = all(value > 1 for value in means)
-        first = (
-            f"On one thread the time of the book's loop is that of torch.nn times {said}: {verdict}"
-            + ("." if slower else ", and from scratch isn't always the slower one.")
+        first = f"On one thread the book's loop takes the time of torch.nn {said}: {verdict}" + (
+            "." if slower else ", and from scratch isn't always the slower one."
         )
         parts = []
         for cell in CELLS:
@@ -120,8 +119,13 @@ class Speed(Question):
         right.set_yticks(range(len(keys)), [key.replace("torch", "torch.nn") for key in keys])
         right.invert_yaxis()
         right.grid(visible=False, axis="y")
-        picture.label(right, "share of an iteration (%)", "")
-        right.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.4, 1.2), ncols=3)
+        legend = {
+            "fontsize": 6.5,
+            "loc": "upper center",
+            "bbox_to_anchor": (0.4, 1.2),
+            "ncols": 3,
+        }
+        picture.label(right, "share of an iteration (%)", "", legend=legend)
         return drawn
 
 

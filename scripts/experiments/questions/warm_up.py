@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from experiments import picture
 from experiments.measures import prefixes
 from experiments.question import Found, Question, Table
-from experiments.statistics import compare, mean, number, spread
+from experiments.statistics import compare_pairs, mean, number, spread
 from experiments.tasks import Measure, Run, Variant
 from experiments.variants import BASE, RANDOM
 
 LENGTHS = [1, 2, 3, 5, 8, 12, 20, 35, 50, 75, 100, 150, 200]
 NEXT = 50
-# So near to the nats after the longest prefix, nothing more is to be gained.
-NEAR = 0.02
+# A prefix does as well as the longest if this part of what is to be gained is left.
+LEFT = 0.1
 SHOWN = (1, 5, 20, 35, 50, 100, 200)
 
 
@@ -62,7 +62,7 @@ class WarmUp(Question):
         for text in ("training", "held-out"):
             seeds = of(found, "sequential", text)
             short, long = ([seed[place] for seed in seeds] for place in (0, -1))
-            verdict = compare(long, short)
+            verdict = compare_pairs(long, short)
             if verdict == "lower":
                 enough = enough_of(seeds)
                 parts.append(
@@ -70,29 +70,31 @@ class WarmUp(Question):
                     f"{spread(long)} after {LENGTHS[-1]}, and {enough} characters do as well"
                 )
             else:
-                word = "not at all" if verdict == "alike" else "for the worse"
+                word = "hardly" if verdict == "alike" else "for the worse"
                 parts.append(
                     f"on {text} text {word} ({spread(short)} nats after one character, "
                     f"{spread(long)} after {LENGTHS[-1]})"
                 )
         helps = any("do as well" in part for part in parts)
-        first = f"{'Yes, up to a length' if helps else 'No'}: {'; '.join(parts)}."
+        first = f"{'Yes, up to a length' if helps else 'Hardly'}: {'; '.join(parts)}."
         # Does what was trained from the zero state in windows of 35 gain by more than those?
         within = LENGTHS.index(35)
         far = {}
         for label in found.runs:
             seeds = of(found, label, "training")
-            verdict = compare([seed[-1] for seed in seeds], [seed[within] for seed in seeds])
+            verdict = compare_pairs([seed[-1] for seed in seeds], [seed[within] for seed in seeds])
             gain = mean([seed[within] - seed[-1] for seed in seeds])
             far[label] = verdict, gain
         words = {
             "lower": "gains another {} nats",
             "higher": "loses {} nats",
-            "alike": "neither gains nor loses ({} nats)",
+            "alike": "gains and loses nothing (a change of {} nats)",
         }
         said = [
             f"the network trained with {label} batches "
-            + words[verdict].format(number(abs(gain), 2))
+            + words[verdict].format(
+                number(abs(gain), 2) if abs(gain) >= 0.001 else "less than 0.001"
+            )
             for label, (verdict, gain) in far.items()
         ]
         return f"{first} Beyond the 35 steps of a window, on the training text, {'; '.join(said)}."
@@ -123,5 +125,5 @@ def of(found: Found, label: str, text: str) -> list[list[float]]:
 def enough_of(seeds: Sequence[Sequence[float]]) -> int:
     """The shortest prefix from which on the mean is near that of the longest."""
     means = [mean(values) for values in zip(*seeds, strict=True)]
-    near = [value <= means[-1] + NEAR for value in means]
+    near = [value <= means[-1] + LEFT * (means[0] - means[-1]) for value in means]
     return next(length for place, length in enumerate(LENGTHS) if all(near[place:]))
