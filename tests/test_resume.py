@@ -94,6 +94,20 @@ def test_stopped_by_signals_and_resumed(tmp_path: Path, left_alone: Any, case: A
         assert_same(run, alone)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_stopped_and_resumed_on_a_gpu_with_deterministic_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampling: str
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    case = options(sampling, "each epoch", "max_epochs")
+    case["trainer"] |= {"accelerator": "cuda", "deterministic": True}
+    alone, run = Run(tmp_path / "alone", **case).go(), Run(tmp_path / "stopped", **case)
+    for i, step in enumerate((2, 6, 9)):
+        run.stopped(SignalAt(step), resume=i > 0)
+    assert_same(run.go(resume=True), alone)
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case[2] == "max_epochs"], ids=" ".join)
 def test_a_finished_run_goes_on_with_larger_limits(
     tmp_path: Path, left_alone: Any, case: Any
