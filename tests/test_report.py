@@ -31,20 +31,27 @@ def command(folder: Path, *options: object) -> list[str]:
     return [sys.executable, str(SCRIPT), *map(str, (*given, *options))]
 
 
-def run_report(folder: Path, *options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(folder, *options), capture_output=True, text=True, timeout=240)
+def restore(patch: pytest.MonkeyPatch) -> None:
+    """What the program changes of its process is put back."""
+    patch.chdir(Path.cwd())
+    patch.setattr(tasks, "FOLDER", tasks.FOLDER)
+    patch.setattr(sys, "argv", ["report"])
+    patch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    restore(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def reported(novel: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which two experiments were run: three training runs and a measurement."""
     folder = tmp_path_factory.mktemp("reported")
-    done = run_report(folder, "--only", "batch-size", "random-iter")
-    assert done.returncode == 0, done.stderr
-    assert "5/5" in done.stderr, "progress is shown"
-    assert done.stdout.split() == [
-        str(folder / "pages" / f"custom.{kind}") for kind in ("html", "md")
-    ]
+    with pytest.MonkeyPatch.context() as patch:
+        restore(patch)
+        options = ("--processes", 1, "--only", "batch-size", "random-iter")
+        assert report.main(command(folder, *options)[2:]) == 0
     return folder
 
 
@@ -101,57 +108,70 @@ def test_a_run_s_yaml_beside_its_log_can_be_run_again(reported: Path, tmp_path: 
             assert ours == pytest.approx(theirs, rel=1e-3)
 
 
-def test_what_is_done_isn_t_done_again(reported: Path) -> None:
+@pytest.mark.usefixtures("here")
+def test_what_is_done_isn_t_done_again(reported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def left(*names: str) -> list[str]:
+        assert report.main([*command(reported, "--dry-run", "--only", *names)[2:]]) == 0
+        return capsys.readouterr().out.splitlines()
+
     before = {path: path.stat().st_mtime_ns for path in (reported / "logs").rglob("*.json")}
-    todo = run_report(reported, "--only", "batch-size", "random-iter", "--dry-run")
-    assert todo.stdout == ""
-    again = run_report(reported, "--only", "batch-size", "random-iter")
-    assert again.returncode == 0
+    assert left("batch-size", "random-iter") == []
+    assert report.main(command(reported, "--only", "batch-size", "random-iter")[2:]) == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
-    left = run_report(reported, "--only", "relu", "--dry-run").stdout.splitlines()
-    # One of the four is the run that two others have needed already.
-    assert len(left) == 3
+    capsys.readouterr()
+    # One of the four is the run that the two others have needed already.
+    todo = left("relu")
+    assert len(todo) == 3
     assert all(
-        line.startswith("charlm fit --config scripts/configs/exercise.yaml") for line in left
+        line.startswith("charlm fit --config scripts/configs/exercise.yaml") for line in todo
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_report_goes_on_with_what_is_left(
-    novel: str, tmp_path: Path, number: signal.Signals
+@pytest.mark.usefixtures("here", "novel")
+def test_a_killed_report_goes_on_with_what_is_left(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The first result is there when it is stopped; nothing of it outlives it for long."""
-    options = ("--only", "random-iter", "--seeds", 2, "--epochs", 12, "--processes", 1)
+    """It is killed when the first result is there; nothing of it outlives it for long."""
+    options = ("--only", "batch-size", "--seeds", 2, "--processes", 1)
     started = subprocess.Popen(
-        command(tmp_path, *options), stderr=subprocess.PIPE, text=True, start_new_session=True
+        command(tmp_path, *options), stderr=subprocess.DEVNULL, start_new_session=True
     )
-    try:
-        deadline = time.monotonic() + 120
-        while not results_folder(tmp_path) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.kill(started.pid, number)
-        _, errors = started.communicate(timeout=60)
-    finally:
-        if started.poll() is None:
-            started.kill()
-    if number == signal.SIGTERM:
-        assert started.returncode == 130
-        assert "the same command goes on" in errors
-    first = results_folder(tmp_path)
-    assert 1 <= len(first) < 6
-    times = {path: path.stat().st_mtime_ns for path in first}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
+    while not results_folder(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    started.kill()
+    started.wait()
     while group_lives(started.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not group_lives(started.pid)
+    first = results_folder(tmp_path)
+    assert 1 <= len(first) < 5
+    times = {path: path.stat().st_mtime_ns for path in first}
 
-    done = run_report(tmp_path, *options)
-    assert done.returncode == 0, done.stderr
-    assert len(results_folder(tmp_path)) == 6
+    assert report.main(command(tmp_path, *options)[2:]) == 0
+    shown = capfd.readouterr()
+    assert f"/{5 - len(first)} " in shown.err, "progress"
+    assert shown.out.split() == [
+        str(tmp_path / "pages" / f"custom.{kind}") for kind in ("html", "md")
+    ]
+    assert len(results_folder(tmp_path)) == 5
     assert times == {path: path.stat().st_mtime_ns for path in times}
-    assert "It isn't random sampling" in (tmp_path / "pages" / "custom.md").read_text() or (
-        "It measures the sequential partition" in (tmp_path / "pages" / "custom.md").read_text()
-    )
+    assert "Because the loss is a mean already" in (tmp_path / "pages" / "custom.md").read_text()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_stopped_report_says_that_it_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(scheduling, "_stage", stopped)
+    assert report.main(command(tmp_path, "--only", "batch-size")[2:]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not (tmp_path / "pages").exists()
 
 
 def results_folder(folder: Path) -> list[Path]:
@@ -215,7 +235,8 @@ def test_code_is_followed_through_its_imports(monkeypatch: pytest.MonkeyPatch) -
     assert before != after
 
 
-def test_a_run_that_ends_as_nan_is_a_result(novel: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("here", "novel")
+def test_a_run_that_ends_as_nan_is_a_result(tmp_path: Path) -> None:
     """What it was stopped by stands in the page; any other mistake stops the report."""
     options = ("--config", ROOT / tasks.CONFIG, "--trainer.default_root_dir", tmp_path)
     more = (
@@ -224,26 +245,26 @@ def test_a_run_that_ends_as_nan_is_a_result(novel: str, tmp_path: Path) -> None:
         "--trainer.gradient_clip_val=null",
     )
     result = running.train(["fit", *map(str, options), *more], str(tmp_path))
-    assert result["stopped"].startswith(("The loss is nan", "The loss is inf"))
+    assert re.match("The loss is (nan|inf) in epoch 0", result["stopped"])
     assert result["epochs"] == 0
     with pytest.raises(ValueError, match="Unknown cell"):
         running.train(["fit", *map(str, options), "--model.cell=cru"], str(tmp_path))
 
 
-def test_a_mistake_stops_the_report_with_its_sentence(tmp_path: Path) -> None:
-    environment = os.environ | {"CHARLM_DATA": str(tmp_path), "HOME": str(tmp_path)}
-    # Nowhere to download from: a proxy that doesn't listen.
-    environment |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    done = subprocess.run(
-        command(tmp_path, "--only", "batch-size"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-    )
-    assert done.returncode == 1
-    assert "report: " in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.usefixtures("here")
+def test_a_mistake_stops_the_report_with_its_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker has no novel, and a proxy that doesn't listen."""
+    for name in ("CHARLM_DATA", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert report.main(command(tmp_path, "--only", "batch-size", "--processes", 1)[2:]) == 1
+    errors = capsys.readouterr().err
+    assert "report: " in errors
+    assert "CHARLM_DATA" in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize(
@@ -313,19 +334,20 @@ def test_every_run_is_an_accepted_command(question: Any) -> None:
 # The page
 
 
-def entries(scale: Scale) -> list[page.Entry]:
+@pytest.fixture(scope="module")
+def entries() -> list[page.Entry]:
     """All questions, with planted results."""
     return [
-        page.Entry(question, found(question.name), question.runs(scale)) for question in QUESTIONS
+        page.Entry(question, found(question.name), question.runs(SCALE)) for question in QUESTIONS
     ]
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_opens_in_a_browser_without_errors_or_requests(
-    browser: Any, tmp_path: Path, dark: bool
+    browser: Any, entries: list[page.Entry], tmp_path: Path, dark: bool
 ) -> None:
     path = tmp_path / "page.html"
-    path.write_text(page.html(entries(SCALE), SCALE))
+    path.write_text(page.html(entries, SCALE))
     open_page(browser, path, dark)
     assert browser.get_log("browser") == []
     assert requests(browser) == [path.as_uri()]
@@ -352,14 +374,14 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(
     )
 
 
-def test_the_page_is_small_enough_to_be_kept() -> None:
-    text = page.html(entries(report.SCALES["full"]), report.SCALES["full"])
+def test_the_page_is_small_enough_to_be_kept(entries: list[page.Entry]) -> None:
+    text = page.html(entries, SCALE)
     assert len(text.encode()) < 500_000
     assert not re.search(r'(src|href)="(?!#|data:,)[^"]*"', text.replace("xlink:href", ""))
 
 
-def test_markdown_says_the_same(tmp_path: Path) -> None:
-    text = page.markdown(entries(SCALE), SCALE, "custom")
+def test_markdown_says_the_same(entries: list[page.Entry]) -> None:
+    text = page.markdown(entries, SCALE, "custom")
     for question in QUESTIONS:
         own = found(question.name)
         assert f"## {question.title}\n" in text

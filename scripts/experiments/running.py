@@ -28,6 +28,7 @@ DIVERGED = ("The loss is", "The weights aren't finite")
 def prepare_worker(path: list[str], parent: int) -> None:
     """One thread a process, and no process that outlives the one that started it."""
     sys.path[:] = path
+    sys.argv = ["charlm"]  # not the options of the report
     import torch
 
     torch.set_num_threads(1)
