@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from charlm import recurrence
 from charlm.cells import CELLS, GRU, INITIALISATIONS, LSTM, RNN, Cell, State, initialise
 from charlm.errors import UserError
+from charlm.recurrence.products import linear
 
 # One cell state a layer, from the first layer up.
 ModelState = tuple[State, ...]
@@ -151,7 +152,10 @@ class CharLM(nn.Module):
             all_outputs.append(outputs_TBH)
             new_state.append(cell_state)
         read = torch.cat(all_outputs, dim=2) if self.readout == "concat" else all_outputs[-1]
-        return self.output(read), tuple(new_state)
+        # As the recurrence's products: the same up to rounding.
+        by_hand = self.backend in ("auto", "bptt")
+        logits_TBV = linear(self.output, read) if by_hand else self.output(read)
+        return logits_TBV, tuple(new_state)
 
 
 def detach(state: ModelState) -> ModelState:

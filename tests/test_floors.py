@@ -28,6 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "recurrence.precision",
         "recurrence.eager",
+        "recurrence.activations",
         "recurrence.products",
         "recurrence.buffers",
         "recurrence.bptt_rnn",

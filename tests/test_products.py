@@ -1,6 +1,7 @@
 """The recurrence's matrix products, by each of the kernels that may serve them."""
 
 import itertools
+import math
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +19,7 @@ from unrolling import (
 )
 
 from charlm.recurrence import products
+from charlm.recurrence.activations import tanh_
 
 Layout = Callable[[Tensor], Tensor]
 LAYOUTS: dict[str, Layout] = {
@@ -70,3 +72,37 @@ def test_large_cells_are_right_without_onednn_too(
     inputs = draw_inputs("ids", SIZES[-1])
     state = draw_state(cell, SIZES[-1].B)
     assert_judged_right(cell, "bptt", inputs, state, TOLERANCES[torch.float32])
+
+
+@pytest.mark.usefixtures("everything_by_onednn")
+@pytest.mark.parametrize("lay", LAYOUTS.values(), ids=LAYOUTS)
+def test_the_output_layers_product_and_its_gradients(lay: Layout) -> None:
+    for T, B, inner, outer in itertools.product((1, 3), (1, 4), (1, 17), (1, 5)):
+        layer = torch.nn.Linear(inner, outer)
+        inputs = lay(torch.randn(T * B, inner)).unflatten(0, (T, B)).detach().requires_grad_()
+        d_outputs = torch.randn(T, B, outer)
+        wanted = [inputs, *layer.parameters()]
+        expected = torch.autograd.grad(layer(inputs), wanted, d_outputs)
+        outputs = products.linear(layer, inputs)
+        assert "_Linear" in type(outputs.grad_fn.next_functions[0][0]).__name__  # type: ignore[union-attr]
+        torch.testing.assert_close(outputs, layer(inputs))
+        torch.testing.assert_close(torch.autograd.grad(outputs, wanted, d_outputs), expected)
+
+
+@pytest.mark.usefixtures("everything_by_onednn")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_another_type_is_left_to_the_layer_itself(dtype: torch.dtype) -> None:
+    layer, inputs = torch.nn.Linear(3, 2, dtype=dtype), torch.randn(4, 5, 3, dtype=dtype)
+    assert torch.equal(products.linear(layer, inputs), layer(inputs))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_tanh_of_every_value(dtype: torch.dtype) -> None:
+    special = [0.0, -0.0, 1e-40, 1e-8, 9.0, 1e38, math.inf, -math.inf, math.nan]
+    values = torch.cat([torch.tensor(special), torch.randn(1000) * 3]).to(dtype)
+    expected = torch.tanh(values.double()).to(dtype)
+    tensor = torch.stack([values, values], dim=1)  # columns, as a gate's part of a buffer
+    assert tanh_(tensor[:, 0]).data_ptr() == tensor.data_ptr()
+    tolerance = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(tensor[:, 0], expected, rtol=tolerance, atol=0, equal_nan=True)
+    assert torch.equal(tensor[:, 1].nan_to_num(), values.nan_to_num())

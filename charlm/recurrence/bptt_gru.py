@@ -38,6 +38,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from charlm.recurrence.activations import tanh_
 from charlm.recurrence.buffers import (
     blocks,
     gradients,
@@ -69,7 +70,7 @@ class ResetAfter(torch.autograd.Function):
             product = by_weight_t.mm(h[t])
             rz[t].add_(product[:, : 2 * H]).sigmoid_()
             q = product[:, 2 * H :].add_(bias_hn)
-            torch.addcmul(q_and_x_n[t], r[t], q, out=n[t]).tanh_()
+            tanh_(torch.addcmul(q_and_x_n[t], r[t], q, out=n[t]))
             q_and_x_n[t].copy_(q)
             torch.lerp(n[t], h[t], z[t], out=h[t + 1])  # n + z * (h - n)
         ctx.save_for_backward(h_TBH, x_TBG, n_TBH, weight_hh)
@@ -127,7 +128,7 @@ class ResetBefore(torch.autograd.Function):
         for t in range(T):
             by_rz_t.addmm(rz[t], h[t], out=rz[t]).sigmoid_()
             torch.mul(r[t], h[t], out=q[t])
-            by_n_t.addmm(x_n[t], q[t], out=n[t]).tanh_()
+            tanh_(by_n_t.addmm(x_n[t], q[t], out=n[t]))
             torch.lerp(n[t], h[t], z[t], out=h[t + 1])  # n + z * (h - n)
         ctx.save_for_backward(h_TBH, rz_TBG, n_TBH, q_TBH, weight_hh)
         return h_TBH[1:], h_TBH[T].clone()

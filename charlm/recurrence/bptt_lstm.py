@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from charlm.recurrence.activations import tanh_
 from charlm.recurrence.buffers import (
     blocks,
     one_minus_square,
@@ -63,10 +64,10 @@ class LSTMThroughTime(torch.autograd.Function):
         for t in range(T):
             by_weight_t.addmm(gates[t], h[t], out=gates[t])
             i_and_f[t].sigmoid_()
-            g[t].tanh_()
+            tanh_(g[t])
             o[t].sigmoid_()
             torch.mul(f[t], c[t], out=c[t + 1]).addcmul_(i[t], g[t])
-            torch.tanh(c[t + 1], out=tanh_c[t])
+            tanh_(tanh_c[t].copy_(c[t + 1]))
             torch.mul(o[t], tanh_c[t], out=h[t + 1])
         ctx.save_for_backward(h_TBH, c_TBH, gates_TBG, tanh_c_TBH, weight_hh)
         # The final state is a copy, so that to carry it isn't to carry the whole buffers.

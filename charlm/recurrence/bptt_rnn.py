@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from charlm.recurrence.activations import tanh_
 from charlm.recurrence.buffers import one_minus_square
 from charlm.recurrence.products import By, mm
 
@@ -35,7 +36,7 @@ class RNNThroughTime(torch.autograd.Function):
     def forward(
         ctx: Any, x_TBH: Tensor, hidden_BH: Tensor, weight_hh: Tensor, nonlinearity: str
     ) -> tuple[Tensor, Tensor]:
-        activate_ = torch.tanh_ if nonlinearity == "tanh" else torch.relu_
+        activate_ = tanh_ if nonlinearity == "tanh" else torch.relu_
         by_weight_t, h = By(weight_hh.t(), hidden_BH), hidden_BH
         for x in x_TBH.unbind():
             h = activate_(by_weight_t.addmm(x, h, out=x))
