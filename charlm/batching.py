@@ -91,13 +91,20 @@ class LaneSampler(Sampler):
 
     def starts(self, epoch: int, batch_index: int) -> np.ndarray:
         self.check_index(batch_index)
-        offset = int(self.random(epoch).integers(self.num_steps))
-        lane_length = (self.num_characters - offset - 1) // self.num_lanes
-        lanes = np.arange(self.num_lanes, dtype=np.int64)
-        return offset + lanes * lane_length + batch_index * self.num_steps
+        return self._lanes(epoch) + batch_index * self.num_steps
 
     def continues(self, batch_index: int) -> bool:
         return batch_index > 0
+
+    def _lanes(self, epoch: int) -> np.ndarray:
+        """Where the lanes of an epoch begin, [B]."""
+        # Once an epoch: to make a generator takes longer than to cut a batch.
+        if getattr(self, "_epoch", None) != epoch:
+            offset = int(self.random(epoch).integers(self.num_steps))
+            lane_length = (self.num_characters - offset - 1) // self.num_lanes
+            self._first = offset + np.arange(self.num_lanes, dtype=np.int64) * lane_length
+            self._epoch = epoch
+        return self._first
 
 
 @final

@@ -195,7 +195,8 @@ class CharLMModule(L.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """The Trainer's own clipping, with the norm before it kept for the log."""
-        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         self.grad_norm = get_total_norm(gradients)
         is_logged = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         if is_logged:
@@ -205,7 +206,7 @@ class CharLMModule(L.LightningModule):
                 self.log("train/grad_max", get_total_norm(gradients, math.inf))
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif gradient_clip_val:
-            clip_grads_with_norm_(self.parameters(), gradient_clip_val, self.grad_norm)
+            clip_grads_with_norm_(parameters, gradient_clip_val, self.grad_norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         options = self.hparams

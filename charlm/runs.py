@@ -1,8 +1,10 @@
 """Where runs keep their logs and checkpoints: ``lightning_logs/version_N``."""
 
+import math
 import os
+import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -36,7 +38,22 @@ class RunFolder(NamedTuple):
 
 
 class RunLogger(TensorBoardLogger):
-    """TensorBoard's, in a version folder that no other run can have taken at the same time."""
+    """TensorBoard's, in a version folder that no other run can have taken at the same time.
+
+    Lightning has the file brought up to date after every entry, and waits for it, a tenth of a
+    small model's step. Here that is done once a second, and before ``last.ckpt`` is written.
+    """
+
+    SECONDS_BETWEEN = 1.0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._saved_at = -math.inf
+
+    def save(self) -> None:
+        if time.monotonic() - self._saved_at >= self.SECONDS_BETWEEN:
+            super().save()
+            self._saved_at = time.monotonic()
 
     def _get_next_version(self) -> int:
         version = super()._get_next_version()

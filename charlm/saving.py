@@ -11,6 +11,7 @@ from typing import Any, cast
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 from torch import Tensor, distributed
 
@@ -149,6 +150,10 @@ class LastCheckpoint(ModelCheckpoint):
         return bool(due), received
 
     def _write(self, trainer: L.Trainer) -> None:
+        # Else a run that is killed now would go on after steps that its log lacks.
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
         self._save_checkpoint(trainer, str(self.path))
         self._step_written = trainer.global_step
         self._written_at = time.monotonic()

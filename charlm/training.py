@@ -1,5 +1,6 @@
 """``charlm fit / validate / test``: Lightning's command line over the module and the data."""
 
+import contextlib
 import logging
 import sys
 import warnings
@@ -11,6 +12,7 @@ import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from charlm import failures
@@ -42,6 +44,8 @@ class CharLMCLI(ResumingCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self.config_init[self.subcommand]["trainer"]
         kwargs["use_distributed_sampler"] = False
+        if config["profiler"] is None:
+            kwargs["profiler"] = Unprofiled()
         kwargs["plugins"] = [*plugins_of(config["plugins"]), WholeFiles()]
         if config["logger"] in (None, True):
             kwargs["logger"] = self._logger(config["default_root_dir"] or ".")
@@ -94,6 +98,15 @@ class CharLMCLI(ResumingCLI):
                 )
                 return False
         return True
+
+
+class Unprofiled(PassThroughProfiler):
+    """As without a profiler, which Lightning enters and leaves a hundred times a step."""
+
+    NOTHING = contextlib.nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        return self.NOTHING
 
 
 def plugins_of(configured: Any) -> list[Any]:
