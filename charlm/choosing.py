@@ -148,38 +148,6 @@ class Choosing:
         places_B = np.minimum(drawn_B * totals_B, np.nextafter(totals_B, 0))
         return (cumulated_BV <= places_B[:, None]).sum(axis=1)
 
-    def is_close(
-        self, logits_BV: np.ndarray, drawn_B: np.ndarray, tolerance_B: np.ndarray
-    ) -> np.ndarray:
-        """Whether ``choose`` might choose otherwise, were logits off by a ``tolerance_B``, [B].
-
-        Of logits off by ε, and a temperature of 1, a ratio of two probabilities is off by a factor
-        of exp(±2ε), and a cumulated probability C by no more than (exp(2ε) - 1) C (1 - C).
-        """
-        off_B1 = 2 * tolerance_B[:, None].astype(np.float64)
-        if self.is_greedy:
-            highest_B2 = np.partition(logits_BV[:, _FIRST:], (-2, -1), axis=1)[:, -2:]
-            return np.less_equal(np.diff(highest_B2), off_B1)[:, 0]
-        off_B1 *= 1 / self.temperature if self.power is None else self.power
-        p_BV = self._unfiltered(logits_BV)
-        is_close_B: np.ndarray = np.zeros(len(p_BV), dtype=bool)
-        if self._is_filtered:
-            sorted_BV = -np.sort(-p_BV, axis=1)
-            if self.top_k is not None and self.top_k < sorted_BV.shape[1]:
-                is_close_B |= _may_swap(sorted_BV, np.full(len(p_BV), self.top_k), off_B1)
-                sorted_BV[:, self.top_k :] = 0
-            if self.top_p is not None:
-                is_close_B |= _is_near(sorted_BV, np.full(len(p_BV), self.top_p), off_B1)
-                cumulated_BV = sorted_BV.cumsum(axis=1)
-                kept_B = 1 + (cumulated_BV < self.top_p * cumulated_BV[:, -1:]).sum(axis=1)
-                is_close_B |= _may_swap(sorted_BV, kept_B, off_B1)
-            if self.min_p is not None:
-                share_BV = sorted_BV / sorted_BV[:, :1]
-                is_close_B |= (abs(share_BV / self.min_p - 1) <= 2 * off_B1).any(axis=1)
-            p_BV = self._filter(p_BV)
-        is_close_B |= _is_near(p_BV, drawn_B, off_B1)
-        return is_close_B
-
     def probabilities(self, logits_BV: np.ndarray) -> np.ndarray:
         """What is drawn from, [B, V] (float64), up to a factor for each lane."""
         p_BV = self._unfiltered(logits_BV)
@@ -211,25 +179,6 @@ class Choosing:
         filtered_BV = np.empty_like(p_BV)
         np.put_along_axis(filtered_BV, order_BV, sorted_BV, axis=1)
         return filtered_BV
-
-
-def _may_swap(sorted_BV: np.ndarray, kept_B: np.ndarray, off_B1: np.ndarray) -> np.ndarray:
-    """Whether the last of the ``kept_B`` likeliest may change places with the next one, [B]."""
-    padded_BV = np.pad(sorted_BV, ((0, 0), (0, 1)))
-    places_B2 = np.minimum(np.stack([kept_B - 1, kept_B], axis=1), sorted_BV.shape[1])
-    last_B, next_B = np.take_along_axis(padded_BV, places_B2, axis=1).T
-    swaps: np.ndarray = (next_B > 0) & (next_B >= last_B * np.exp(-off_B1[:, 0]))
-    return swaps
-
-
-def _is_near(p_BV: np.ndarray, place_B: np.ndarray, off_B1: np.ndarray) -> np.ndarray:
-    """Whether a place in [0, 1] is near one where the cumulated probabilities step, [B]."""
-    cumulated_BV = p_BV.cumsum(axis=1)
-    cumulated_BV /= cumulated_BV[:, -1:]
-    # Rounding comes on top.
-    reach_BV = np.expm1(off_B1) * cumulated_BV * (1 - cumulated_BV) + 1e-14
-    near_BV: np.ndarray = abs(cumulated_BV - place_B[:, None]) <= reach_BV
-    return np.any(near_BV[:, :-1], axis=1)
 
 
 def log_probabilities(logits_BV: np.ndarray) -> np.ndarray:

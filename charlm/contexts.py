@@ -191,7 +191,7 @@ def restore(path: str | Path, model: CharLM, vocabulary: Vocabulary) -> Context:
     context = _untouched(model, vocabulary)
     context.state = tuple(
         tuple(
-            context.stepper.from_numpy(tensors[f"{layer}.{part}"])
+            context.stepper.from_numpy(tensors[f"{layer}.{part}"].copy())
             for part in range(len(cell_state))
         )
         for layer, cell_state in enumerate(context.state)

@@ -1,16 +1,14 @@
 """The model's single step, without autograd, and with little else than its arithmetic.
 
-    B lanes · M rows of a product · V vocabulary · H hidden size of a layer · G gates × H
+    B lanes · V vocabulary · H hidden size of a layer · G gates × H
 
 On a CPU the step is NumPy's, whose calls cost a quarter of torch's; elsewhere it is torch's. A
-product of several rows adds up in another order than the product of one row does, so that a lane
-among others may differ in its last bits from the lane alone; what follows for texts is the matter
-of ``charlm.lanes``. Everything else is done element by element.
+lane's values are the same to the last bit whether it is stepped alone or among others: so are the
+products (``charlm.row_products``), and everything else is done element by element.
 """
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,47 +18,10 @@ from torch.nn import functional as F
 from charlm.cells import GRU, LSTM, RNN, Cell
 from charlm.errors import UserError
 from charlm.model import CharLM
+from charlm.row_products import Array, Multiply, Product, StackedProducts
 
-# NumPy's on a CPU, torch's elsewhere: the names used below are the same in both.
-Array = Any
 # As ``charlm.model.ModelState``: of each layer the parts of its state, [B, H] each.
 State = tuple[tuple[Array, ...], ...]
-
-# For how many rows oneDNN lays out a weight.
-ROWS = 64
-
-
-class Product:
-    """x Wᵀ for rows x [B, in].
-
-    One row is multiplied by NumPy (512 × 512 in 11 µs, oneDNN 23 µs), more by oneDNN where torch
-    has it (64 rows in 150 µs, MKL and NumPy 360 µs; one core of an AMD EPYC, Zen 5).
-
-    Args:
-        weight: W [out, in].
-    """
-
-    def __init__(self, weight: Tensor) -> None:
-        self._weight = weight
-        self._transposed: Array = weight.numpy().T if weight.is_cpu else weight.t()
-        self._packed: Tensor | None = None
-        self._by_onednn = (
-            weight.is_cpu
-            and weight.dtype == torch.float32
-            and torch.backends.mkldnn.is_available()
-            and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        )
-
-    def __call__(self, rows: Array) -> Array:
-        """[B, in] -> [B, out], of NumPy's on a CPU, else of torch's."""
-        if len(rows) == 1 or not self._by_onednn:
-            return rows @ self._transposed
-        if self._packed is None:
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight, ROWS)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise.default(
-            torch.from_numpy(rows), self._packed, None, "none", [], ""
-        )
-        return product.numpy()
 
 
 class Stepper:
@@ -87,16 +48,28 @@ class Stepper:
             table_VG = F.linear(embedding_VE, self._copy(first.weight_ih), self._copy(first.bias))
         self._table_VG = self._array(table_VG.contiguous())
         self._projections = [
-            (Product(self._copy(cell.weight_ih)), self._array(self._copy(cell.bias)))
+            (Product(self._as_is(cell.weight_ih)), self._array(self._copy(cell.bias)))
             for cell in model.cells[1:]
         ]
-        self._steps = [self._step_of(cell) for cell in model.cells]
-        self._parts = [(len(cell.state_names), cell.hidden_size) for cell in model.cells]
-        self._output = Product(self._copy(weight)), self._array(self._copy(model.output.bias))
         self._reads_all = model.readout == "concat"
+        last = model.cells[-1]
+        if self._reads_all or (isinstance(last, GRU) and not last.reset_after):
+            self._output: Multiply = Product(self._as_is(weight))
+            self._steps = [self._step_of(cell) for cell in model.cells]
+        else:
+            stacked = StackedProducts(self._as_is(last.weight_hh), self._as_is(weight))
+            self._output = stacked.output
+            self._steps = [self._step_of(cell) for cell in model.cells[:-1]]
+            self._steps.append(self._step_of(last, stacked.recurrent))
+        self._output_bias = self._array(self._copy(model.output.bias))
+        self._parts = [(len(cell.state_names), cell.hidden_size) for cell in model.cells]
 
     def _copy(self, parameter: Tensor) -> Tensor:
         return parameter.detach().to(self.dtype, copy=True)
+
+    def _as_is(self, parameter: Tensor) -> Tensor:
+        """For who copies it."""
+        return parameter.detach().to(self.dtype)
 
     def _array(self, tensor: Tensor) -> Array:
         return tensor.numpy() if self._xp is np else tensor
@@ -126,24 +99,19 @@ class Stepper:
             x_BG = self._table_VG.take(ids_B, axis=0)
         else:
             x_BG = self._table_VG[self.from_numpy(ids_B)]
-        new_state: list[tuple[Array, ...]] = []
-        for layer, (step, cell_state) in enumerate(zip(self._steps, state, strict=True)):
-            if layer > 0:
-                product, bias_G = self._projections[layer - 1]
-                x_BG = product(new_state[-1][0])
-                x_BG += bias_G
-            new_state.append(step(x_BG, *cell_state))
-        return tuple(new_state)
+        new_state: State = (self._steps[0](x_BG, *state[0]),)
+        for layer, (product, bias_G) in enumerate(self._projections, start=1):
+            x_BG = product(new_state[-1][0]) + bias_G
+            new_state = *new_state, self._steps[layer](x_BG, *state[layer])
+        return new_state
 
     def logits(self, state: State) -> np.ndarray:
         """Logits [B, V] for the character that follows, on the host."""
-        product, bias_V = self._output
         read = state[-1][0]
         if self._reads_all:
             outputs = [cell_state[0] for cell_state in state]
             read = self._join(outputs, 1)
-        logits_BV = product(read)
-        logits_BV += bias_V
+        logits_BV = self._output(read) + self._output_bias
         return logits_BV if isinstance(logits_BV, np.ndarray) else logits_BV.cpu().numpy()
 
     def read(self, ids: Sequence[int], state: State) -> State:
@@ -162,19 +130,22 @@ class Stepper:
     def _join(self, arrays: Sequence[Array], axis: int) -> Array:
         return np.concatenate(arrays, axis) if self._xp is np else torch.cat(tuple(arrays), axis)
 
-    def _step_of(self, cell: Cell) -> Callable[..., tuple[Array, ...]]:
+    def _step_of(
+        self, cell: Cell, product: Multiply | None = None
+    ) -> Callable[..., tuple[Array, ...]]:
         """The cell's step as ``charlm.cells`` defines it: (x_BG, *state) -> state."""
-        H, weight_hh = cell.hidden_size, self._copy(cell.weight_hh)
+        H = cell.hidden_size
+        if isinstance(cell, GRU) and not cell.reset_after:
+            weight_rz, weight_n = self._as_is(cell.weight_hh).split([2 * H, H])
+            return _gru_reset_before(self._xp, Product(weight_rz), Product(weight_n), H)
+        product = product or Product(self._as_is(cell.weight_hh))
         if isinstance(cell, RNN):
-            return _rnn(self._xp, Product(weight_hh), cell.nonlinearity)
+            return _rnn(self._xp, product, cell.nonlinearity)
         if isinstance(cell, LSTM):
-            return _lstm(self._xp, Product(weight_hh), H)
+            return _lstm(self._xp, product, H)
         if isinstance(cell, GRU) and cell.bias_hn is not None:
             bias_hn = self._array(self._copy(cell.bias_hn))
-            return _gru_reset_after(self._xp, Product(weight_hh), bias_hn, H)
-        if isinstance(cell, GRU):
-            weight_rz, weight_n = weight_hh.split([2 * H, H])
-            return _gru_reset_before(self._xp, Product(weight_rz), Product(weight_n), H)
+            return _gru_reset_after(self._xp, product, bias_hn, H)
         raise UserError(
             f"The cell {type(cell).__name__} can't generate: write its step in charlm.stepping."
         )
@@ -197,16 +168,18 @@ def _sigmoid(xp: ModuleType, a: Array) -> Array:
     return a
 
 
-def _rnn(xp: ModuleType, product: Product, nonlinearity: str) -> Callable[..., tuple[Array, ...]]:
+def _rnn(xp: ModuleType, product: Multiply, nonlinearity: str) -> Callable[..., tuple[Array, ...]]:
+    tanh = xp.tanh if nonlinearity == "tanh" else None
+
     def step(x_BG: Array, h: Array) -> tuple[Array, ...]:
         x_BG += product(h)
-        return (xp.tanh(x_BG, out=x_BG) if nonlinearity == "tanh" else xp.clip(x_BG, 0, None),)
+        return (tanh(x_BG, out=x_BG) if tanh else xp.clip(x_BG, 0, None),)
 
     return step
 
 
 def _gru_reset_after(
-    xp: ModuleType, product: Product, bias_hn: Array, H: int
+    xp: ModuleType, product: Multiply, bias_hn: Array, H: int
 ) -> Callable[..., tuple[Array, ...]]:
     def step(x_BG: Array, h: Array) -> tuple[Array, ...]:
         a_BG = product(h)
@@ -221,7 +194,7 @@ def _gru_reset_after(
 
 
 def _gru_reset_before(
-    xp: ModuleType, product_rz: Product, product_n: Product, H: int
+    xp: ModuleType, product_rz: Multiply, product_n: Multiply, H: int
 ) -> Callable[..., tuple[Array, ...]]:
     def step(x_BG: Array, h: Array) -> tuple[Array, ...]:
         rz = product_rz(h)
@@ -234,7 +207,7 @@ def _gru_reset_before(
     return step
 
 
-def _lstm(xp: ModuleType, product: Product, H: int) -> Callable[..., tuple[Array, ...]]:
+def _lstm(xp: ModuleType, product: Multiply, H: int) -> Callable[..., tuple[Array, ...]]:
     def step(x_BG: Array, h: Array, c: Array) -> tuple[Array, ...]:
         x_BG += product(h)
         i_f = _sigmoid(xp, x_BG[:, : 2 * H])

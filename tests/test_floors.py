@@ -42,6 +42,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "model",
         "truncation",
         "checkpoint",
+        "row_products",
         "stepping",
         "choosing",
         "contexts",
