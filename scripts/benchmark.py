@@ -16,10 +16,13 @@ import multiprocessing
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,12 +32,13 @@ import torch
 from contestants import CELLS, CHARACTERS, Step, V, book_step, charlm_step, contestants
 
 from charlm.files import atomic_writer
-from charlm.generation import generate
+from charlm.generation import generate, generate_many
 from charlm.model import CharLM
 from charlm.recurrence import BACKENDS, fastest
 from charlm.vocabulary import Vocabulary
 
 SIZES = (256, 512)
+LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz ", "letters")
 CONFIG = Path(__file__).parent / "configs" / "rnn.yaml"
 
 
@@ -150,12 +154,26 @@ def training_rows(
     return rows
 
 
-def trainer_row(device: str, rounds: int, epochs: int = 40) -> dict[str, Any]:
-    """The whole Trainer on rnn.yaml, everything on, against bare loops of the same length."""
+def fit(folder: str, epochs: int) -> float:
+    """The seconds that rnn.yaml trains for, with logs, samples and checkpoints in a folder."""
     from lightning.pytorch.callbacks import Timer
 
     from charlm.training import run
 
+    options = {
+        "--config": CONFIG,
+        "--trainer.default_root_dir": folder,
+        "--trainer.max_epochs": epochs,
+        "--samples.every_n_epochs": max(1, epochs // 2),
+    }
+    timer = Timer()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        run(["fit", *(f"{name}={value}" for name, value in options.items())], [timer])
+    return timer.time_elapsed("train")
+
+
+def trainer_row(device: str, rounds: int, epochs: int = 40) -> dict[str, Any]:
+    """The whole Trainer on rnn.yaml, everything on, against bare loops of the same length."""
     batches = 8
     loops = {
         "bare": charlm_step({"cell": "rnn"}, 512, "auto", device),
@@ -164,20 +182,8 @@ def trainer_row(device: str, rounds: int, epochs: int = 40) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"trainer": [], "bare": [], "book": []}
     for number in range(rounds):
         say(f"{number + 1} of {rounds}: the Trainer on {device}")
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            open(os.devnull, "w") as nowhere,
-            contextlib.redirect_stderr(nowhere),
-        ):
-            options = {
-                "--config": CONFIG,
-                "--trainer.default_root_dir": folder,
-                "--trainer.max_epochs": epochs,
-                "--samples.every_n_epochs": max(1, epochs // 2),
-            }
-            timer = Timer()
-            run(["fit", *(f"{name}={value}" for name, value in options.items())], [timer])
-        seconds["trainer"].append(timer.time_elapsed("train"))
+        with tempfile.TemporaryDirectory() as folder:
+            seconds["trainer"].append(fit(folder, epochs))
         for name, step in loops.items():
             start = time.perf_counter()
             for _ in range(epochs * batches):
@@ -201,25 +207,25 @@ def say(progress: str) -> None:
     print(progress, file=sys.stderr)
 
 
-def generation_row(rounds: int, seconds: float) -> dict[str, Any]:
-    """Greedy text at 512 hidden on one thread, against the book's loop in inference mode."""
-    length = 200
-    model = CharLM(V, hidden_sizes=[512]).eval()
-    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz ", "letters")
-    prefix = [int(i) for i in vocabulary.encode("time traveller")]
-    net = book.BookModel("rnn", V, 512)
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    timed = interleave(
-        {
-            "charlm": lambda: generate(model, vocabulary, "time traveller", length),
-            "book": lambda: book.predict(prefix, length, net),
-        },
-        rounds,
-        seconds,
-        "cpu",
-    )
+    yield
     torch.set_num_threads(threads)
+
+
+def generation_row(rounds: int, seconds: float, length: int = 1000) -> dict[str, Any]:
+    """Greedy text at 512 hidden on one thread, against the book's loop in inference mode."""
+    model = CharLM(V, hidden_sizes=[512]).eval()
+    prefix = [int(i) for i in LETTERS.encode("time traveller")]
+    net = book.BookModel("rnn", V, 512)
+    ways: dict[str, Step] = {
+        "charlm": lambda: generate(model, LETTERS, "time traveller", length),
+        "book": lambda: book.predict(prefix, length, net),
+    }
+    with one_thread():
+        timed = interleave(ways, rounds, seconds, "cpu")
     return {
         "kind": "generate",
         "cell": "rnn",
@@ -231,13 +237,63 @@ def generation_row(rounds: int, seconds: float) -> dict[str, Any]:
     }
 
 
+def many_texts_row(
+    cell: str, rounds: int, seconds: float, length: int = 200, num_texts: int = 64
+) -> dict[str, Any]:
+    """Drawn texts at 512 hidden on one thread: many at once against one."""
+    model = CharLM(V, cell=cell, hidden_sizes=[512]).eval()
+
+    def texts(number: int) -> list[str]:
+        prefixes = ["time traveller"]
+        return list(generate_many(model, LETTERS, prefixes, length, number, 0, temperature=1.0))
+
+    with one_thread():
+        timed = interleave(
+            {"one": lambda: texts(1), "many": lambda: texts(num_texts)}, rounds, seconds, "cpu"
+        )
+    return {
+        "kind": "generate_many",
+        "cell": cell,
+        "hidden_size": 512,
+        "device": "cpu",
+        "num_texts": num_texts,
+        "characters_per_second": num_texts * length / timed["many"].median,
+        "spread": timed["many"].spread,
+        "ratio": num_texts * timed["one"].median / timed["many"].median,
+    }
+
+
+def start_up_row(rounds: int) -> dict[str, Any]:
+    """`charlm generate` of one character, a process from start to end, against `import torch`."""
+    with tempfile.TemporaryDirectory() as folder:
+        fit(folder, 1)
+        (checkpoint,) = Path(folder).rglob("last.ckpt")
+        options = ["--checkpoint", str(checkpoint), "--num_chars", "1"]
+        commands = {
+            "charlm": [sys.executable, "-m", "charlm", "generate", *options],
+            "torch": [sys.executable, "-c", "import torch"],
+        }
+        steps: dict[str, Step] = {
+            name: partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
+            for name, command in commands.items()
+        }
+        timed = interleave(steps, rounds, 0.0, "cpu")
+    return {
+        "kind": "start_up",
+        "device": "cpu",
+        "seconds": timed["charlm"].median,
+        "spread": timed["charlm"].spread,
+        "ratio": timed["charlm"].median / timed["torch"].median,
+    }
+
+
 def print_table(rows: list[dict[str, Any]]) -> None:
     """The training rows as a table, the others as a line each."""
     heads = ("cell", "hidden", "way", "characters/s", "x book", "x torch.nn", "of floor", "MiB")
     form = "{:<11}{:>6}  {:<9}{:>22}{:>8}{:>12}{:>10}{:>7}"
     print(form.format(*heads))
     for row in rows:
-        speed = f"{row['characters_per_second']:,.0f}"
+        speed = f"{row.get('characters_per_second', 0):,.0f}"
         if row["kind"] == "training":
             against = row["ratio_to_torch"]
             print(
@@ -257,9 +313,19 @@ def print_table(rows: list[dict[str, Any]]) -> None:
                 f"The Trainer, everything on, rnn.yaml on {row['device']}: {speed} characters/s, "
                 f"{row['ratio']:.2f} x its bare loop, {row['ratio_to_book']:.2f} x the book's loop"
             )
-        else:
+        elif row["kind"] == "generate":
             print(
                 f"Generation, 1 thread: {speed} characters/s, {row['ratio']:.2f} x the book's loop"
+            )
+        elif row["kind"] == "generate_many":
+            print(
+                f"{row['num_texts']} texts of the {row['cell']} at once, 1 thread: {speed} "
+                f"characters/s, {row['ratio']:.2f} x those of one text"
+            )
+        else:
+            print(
+                f"charlm generate of one character: {row['seconds']:.2f} s, {row['ratio']:.2f} x "
+                "what import torch takes"
             )
     print("* what `backend: auto` takes; ± half the interquartile range")
 
@@ -284,7 +350,10 @@ def main() -> None:
     for device in devices:
         training = training_rows(device, options.rounds, options.seconds, megabytes)
         rows += [*training, trainer_row(device, max(3, options.rounds // 2))]
+    say("generation")
     rows.append(generation_row(options.rounds, options.seconds))
+    rows += [many_texts_row(cell, options.rounds, options.seconds) for cell in ("rnn", "lstm")]
+    rows.append(start_up_row(options.rounds))
     print_table(rows)
     if options.json is not None:
         with atomic_writer(options.json) as file:

@@ -83,7 +83,24 @@ def test_rows_say_what_the_readers_of_the_json_need(
         assert row["characters_per_second"] > 0
         assert (row["backend"] == "book") <= (row["ratio_to_book"] == 1.0)
     assert sum(row["is_auto"] for row in rows) == len(contestants.CELLS)
-    benchmark.print_table([*rows, benchmark.generation_row(2, 0.001)])
+    benchmark.print_table(rows)
+
+
+def test_generation_and_start_up_are_measured(
+    novel: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark.py"])
+    rows = [
+        benchmark.generation_row(2, 0.001, length=5),
+        benchmark.many_texts_row("lstm", 2, 0.001, length=5, num_texts=3),
+        benchmark.start_up_row(2),
+    ]
+    assert all(row["kind"] and row["ratio"] > 0 for row in rows)
+    benchmark.print_table(rows)
+    told = capsys.readouterr().out
+    assert "x the book's loop" in told
+    assert "3 texts of the lstm" in told
+    assert "import torch" in told
 
 
 def test_the_trainer_is_measured_with_everything_on(
