@@ -20,10 +20,15 @@ def told_in_a_sentence() -> Iterator[None]:
 
     Raises:
         UserError: settings that Lightning refuses; a file that can't be written.
+        KeyboardInterrupt: Ctrl-C, for which Lightning would exit as if something had failed.
     """
     try:
         yield
     except UserError:
+        raise
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from end
         raise
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""

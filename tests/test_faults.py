@@ -375,3 +375,15 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> N
     assert calls == ["fsync", "replace"]
     WholeFiles().save_checkpoint({"weights": torch.zeros(3)}, path)
     assert torch.load(io.BytesIO(path.read_bytes()), weights_only=True)["weights"].shape == (3,)
+
+
+def test_ctrl_c_before_the_first_batch(novel: str, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with mock.patch("charlm.callbacks.HyperParameters.setup", side_effect=KeyboardInterrupt):
+            outcome = fit(tmp_path, "--config", CONFIGS / "debug.yaml")
+    finally:
+        signal.signal(signal.SIGINT, before)  # Lightning has it ignored
+    assert outcome.code == 130
+    assert "Stopped by Ctrl-C before there was anything to save" in outcome.err
+    assert "Traceback" not in outcome.err
