@@ -12,6 +12,7 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Callable
 
+from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser
 
 from charlm.errors import Stopped, UserError
@@ -95,8 +96,10 @@ def _call(function: Callable[..., None], program: str, given: list[str]) -> None
     parameters = inspect.signature(function).parameters
     repeated: set[str | int] = {n for n, p in parameters.items() if p.annotation == list[str]}
     parser.add_function_arguments(function, skip=repeated)
+    documented = parse_docstring(function.__doc__ or "").params
+    described = {each.arg_name: each.description for each in documented}
     for option in repeated:
-        told = "may be given several times"
+        told = described[str(option)]
         parser.add_argument(f"--{option}", action="append", type=str, default=[], help=told)
     positional = None
     flags = set()
@@ -108,5 +111,5 @@ def _call(function: Callable[..., None], program: str, given: list[str]) -> None
         elif parameter.annotation is bool:
             flags.add(f"--{name}")
     spelled_out = [f"{word}=true" if word in flags else word for word in given]
-    options = parser.instantiate_classes(parser.parse_args(spelled_out)).as_dict()
+    options = parser.parse_args(spelled_out).as_dict()
     function(*(options.pop(positional) if positional else ()), **options)
