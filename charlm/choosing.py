@@ -7,6 +7,7 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -109,7 +110,7 @@ class Choosing:
                 "min_p change nothing: give a temperature as well, such as 1."
             )
 
-    @property
+    @cached_property
     def is_greedy(self) -> bool:
         """Whether nothing is left to chance."""
         return self.temperature == 0 and self.power is None

@@ -61,7 +61,8 @@ class Product:
         if not self._by_sums:
             return _join([rows[row : row + 1] @ self._array for row in range(len(rows))])
         if len(rows) == 1:
-            return self._sums(torch.from_numpy(rows[0])).numpy()
+            sums: np.ndarray = self._sums(torch.from_numpy(rows[0]))[0].numpy()
+            return sums
         if self._packed is None:
             self._packed = _packed(self._weight_t.t().contiguous())
         return _of_many(torch.from_numpy(rows), self._packed).numpy()
@@ -113,15 +114,14 @@ def agree(num_outputs: int, num_inputs: int) -> bool:
     return all(
         torch.equal(_of_many(rows[:num_rows], packed), product[:num_rows])
         for num_rows in (2, 3, 5, 16, 33)
-    ) and all(torch.equal(of_one(rows[row])[0], product[row]) for row in (0, 1, 31, 63))
+    ) and all(torch.equal(of_one(rows[row])[0][0], product[row]) for row in (0, 1, 31, 63))
 
 
-def _sums_of(table: Tensor) -> Callable[[Tensor], Tensor]:
-    """Of a row x [in] the sum of a table's rows weighted by it, [1, out]."""
+def _sums_of(table: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Of a row x [in] the sum of a table's rows weighted by it, [1, out], the first of a tuple."""
     every, start = torch.arange(len(table)), torch.zeros(1, dtype=torch.long)
 
-    bag = partial(torch.embedding_bag, table, every, start, False, 0, False)
-    return lambda row: bag(row)[0]
+    return partial(torch.embedding_bag, table, every, start, False, 0, False)
 
 
 def _packed(weight: Tensor) -> Tensor:
