@@ -1,5 +1,6 @@
 """The report's answers on planted results: an outcome that turns round changes its text."""
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -93,6 +94,12 @@ WORLDS: list[tuple[str, Runs, Runs, list[str]]] = [
         ["Shakespeare is harder to", "Worlds is easier to", "hardest in Tiny Shakespeare"],
     ),
     (
+        "books",
+        {"Tiny Shakespeare": {"perplexity": 2.5}, "The War of the Worlds": {"perplexity": 2.6}},
+        {},
+        ["The War of the Worlds and Tiny Shakespeare are harder to memorise"],
+    ),
+    (
         "sampling",
         {},
         {
@@ -114,6 +121,7 @@ WORLDS: list[tuple[str, Runs, Runs, list[str]]] = [
     ),
     ("clipping", {}, {}, ["Nothing bursts", "isn't borne out", "had nothing of the kind"]),
     ("clipping", {SEQUENTIAL: LATE}, {}, ["3 of 6 runs with seq", "late is true", "kept every run"]),
+    ("clipping", {BOOK: {**LATE, "perplexity": math.inf}}, {}, ["late is true", "kept every run"]),
     ("clipping", {SEQUENTIAL: LATE, RANDOM: LATE}, {}, ["late is false: both do."]),
     ("clipping", {BOOK: LATE, RANDOM: LATE, SEQUENTIAL: LATE}, {}, ["the sequential one more"]),
     ("clipping", {RANDOM: LATE}, {}, ["the wrong way round"]),
@@ -210,7 +218,7 @@ WORLDS: list[tuple[str, Runs, Runs, list[str]]] = [
     ),
     ("depth", {"LSTM 64": {"speed": 3e5}}, {}, ["slower than an LSTM, which is 3.0 times as fast"]),
     ("speed", {}, {}, ["the guess of three times is right"]),
-    ("speed", {}, {"contest": contest(1.5)}, ["torch.nn 1.5 times for the RNN", "less than the guess"]),
+    ("speed", {}, {"contest": contest(1.5)}, ["torch.nn: 1.5 times for the RNN", "less than the guess"]),
     ("speed", {}, {"contest": contest(9.0)}, ["9.0 times for the GRU", "more than the guess"]),
     ("speed", {}, {"contest": contest(0.9)}, ["from scratch isn't always the slower one"]),
     ("vanishing", {}, {}, ["it vanishes in all of them", "all of them keep a word over 100 dots"]),
@@ -281,6 +289,15 @@ def test_a_table_has_as_many_cells_as_its_header(name: str) -> None:
     assert "nan" not in str(table)
 
 
+def test_runs_that_burst_have_their_place_in_table_and_picture() -> None:
+    burst = found("clipping", {BOOK: {**LATE, "perplexity": math.inf}})
+    question = BY_NAME["clipping"]
+    (row,) = [row for row in question.table(burst).rows if row[0] == BOOK]
+    assert "∞" in row[1]
+    element = picture.svg(question.draw(burst), "clipping", "what it shows")
+    assert not re.search(r"nan|inf\b", element)
+
+
 @pytest.mark.parametrize("name", BY_NAME)
 def test_a_picture_has_axes_with_names_and_takes_the_page_s_ink(name: str) -> None:
     drawing = BY_NAME[name].draw(found(name))
@@ -332,6 +349,9 @@ def test_a_difference_has_to_stand_out_from_the_seeds() -> None:
     assert compare([1.001, 1.001], [1.0, 1.0]) == "alike"  # too small to be worth a word
     assert compare([1.03], [1.0]) == "alike"  # of one seed, who knows
     assert compare([1.2], [1.0]) == "higher"
+    assert compare([1.2, math.inf], [1.0, 1.1]) == "higher"
+    assert compare([1.0, 1.1], [1.2, math.inf]) == "lower"
+    assert compare([math.inf, 1.0], [1.2, math.inf]) == "alike"
 
 
 @pytest.mark.parametrize(
@@ -341,6 +361,8 @@ def test_a_difference_has_to_stand_out_from_the_seeds() -> None:
         ([19.93, 20.03], "19.98 ± 0.07"),
         ([12345.0, 12355.0], "12,350 ± 7"),
         ([2.0], "2.00"),
+        ([1.2, 1.3, math.inf], "1.30 [1.20, ∞]"),
+        ([2.0, 2.2, 2.1, 1e19], "2.15 [2.00, 1.0e+19]"),
         ([3e-9, 4e-9], "3.5e-09"),
         ([], "–"),
     ],

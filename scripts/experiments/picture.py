@@ -51,7 +51,9 @@ SHORTER = (
     (r"\s*\n\s*", ""),
     (r"([MLCQz]) (?=[-\d])", r"\1"),
 )
-TICKS = (1, 1.1, 1.2, 1.5, 2, 3, 5, 8, 12, 20, 30)
+# Of an axis of perplexity: a run that bursts may reach infinity.
+HIGHEST = 1000
+TICKS = (1, 1.1, 1.2, 1.5, 2, 3, 5, 8, 12, 20, 30, 100, 300, HIGHEST)
 
 
 def figure(columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -78,10 +80,17 @@ def label(ax: Axes, x: str, y: str, title: str = "", legend: Any = None) -> None
 
 
 def perplexity_axis(ax: Axes) -> None:
-    """Logarithmic, with plain numbers."""
+    """Logarithmic, with plain numbers, up to ``HIGHEST``."""
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    ticks = [t for t in TICKS if low <= t <= high]
+    high = min(high, HIGHEST)
+    ax.set_ylim(low, high)
+    # Not so many that their numbers would touch.
+    ticks: list[float] = []
+    for t in TICKS:
+        apart = (t / (ticks[-1] if ticks else 1e-9)) >= (high / low) ** 0.06
+        if low <= t <= high and apart:
+            ticks.append(t)
     if len(ticks) < 3:
         ticks = [float(t) for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])

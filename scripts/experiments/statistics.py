@@ -16,8 +16,10 @@ def mean(values: Sequence[float]) -> float:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """The standard deviation over seeds; 0 of a single one."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+    """The standard deviation over seeds; 0 of a single one, infinite where one of them has burst."""
+    if len(values) < 2:
+        return 0.0
+    return statistics.stdev(values) if math.isfinite(sum(values)) else math.inf
 
 
 def compare(ours: Sequence[float], theirs: Sequence[float]) -> Verdict:
@@ -25,8 +27,11 @@ def compare(ours: Sequence[float], theirs: Sequence[float]) -> Verdict:
 
     They differ if the means are further apart than two standard errors of their difference, and
     than one in a hundred. With one seed there is no error to be known: then than one in twenty.
+    An infinite mean is above any other.
     """
     difference = mean(ours) - mean(theirs)
+    if not math.isfinite(difference):
+        return "alike" if math.isnan(difference) else "lower" if difference < 0 else "higher"
     single = min(len(ours), len(theirs)) < 2
     error = math.hypot(
         deviation(ours) / math.sqrt(len(ours)), deviation(theirs) / math.sqrt(len(theirs))
@@ -60,10 +65,20 @@ def number(value: float, digits: int = 3) -> str:
     return f"{round(value, places):,.{max(places, 0)}f}"
 
 
+# Where the highest is so many times the lowest, a mean says nothing.
+FAR = 100
+
+
 def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Mean ± standard deviation over the seeds, to the place where the deviation begins."""
+    """Mean ± standard deviation over the seeds, to the place where the deviation begins.
+
+    Where some have burst, median [lowest, highest].
+    """
     if not values:
         return "–"
+    if max(values) > FAR * min(values) > 0:
+        low, middle, high = min(values), statistics.median(values), max(values)
+        return f"{number(middle, digits)} [{number(low, digits)}, {number(high, digits)}]"
     middle, about = mean(values), deviation(values)
     if len(values) < 2 or not 1e-3 <= abs(middle) < 1e9:
         return number(middle, digits)

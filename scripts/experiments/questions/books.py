@@ -70,7 +70,14 @@ class Books(Question):
                 f"from it than its seeds are from each other on the others, at {listed(said)}."
             )
         else:
-            ranks = listed([f"{label} is {words[verdicts[label]]} to memorise" for label in others])
+            alike = {each: [o for o in others if verdicts[o] == each] for each in words}
+            ranks = listed(
+                [
+                    f"{listed(labels)} {'is' if len(labels) == 1 else 'are'} {words[each]} to memorise"
+                    for each, labels in alike.items()
+                    if labels
+                ]
+            )
             first = (
                 f"Somewhat: training perplexity ends at {spread(ours)} on {NOVEL}, {listed(said)}; "
                 f"{ranks}."

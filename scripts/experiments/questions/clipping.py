@@ -154,13 +154,16 @@ class Clipping(Question):
                         points = run[key][:: max(1, len(run[key]) // 40)]
                         if points:
                             xs, ys = zip(*points, strict=True)
+                            if ax is top:
+                                ys = tuple(min(y, picture.HIGHEST) for y in ys)
                             shown = None if place else named
                             ax.plot(xs, ys, color=colour, linewidth=0.6, alpha=0.8, label=shown)
             bottom.set_yscale("log")
             bottom.axhline(1, color=picture.INK, linewidth=0.8, linestyle=":")
             left = column == 0
             picture.perplexity_axis(top)
-            picture.label(top, "", "highest training perplexity" if left else "", sampling)
+            named = f"highest training perplexity, to {picture.HIGHEST:,}"
+            picture.label(top, "", named if left else "", sampling)
             picture.label(bottom, "epoch", "gradient norm before clipping" if left else "")
         return drawn
 

@@ -57,9 +57,10 @@ class Sampling(Question):
             f"{percent(mean(plain['repeated']))}, and real words go from "
             f"{percent(mean(greedy['words']))} to {percent(mean(plain['words']))}."
         )
-        looped = mean(greedy["repeated"]) > 0.5
+        looped = sum(share > 0.5 for share in greedy["repeated"])
         loops = (
-            " Argmax ends in a loop: after a while it writes nothing that it hasn't written."
+            f" Argmax ends in a loop, of most of what it writes, with {looped} of "
+            f"{len(greedy['repeated'])} networks."
             if looped
             else " Argmax doesn't loop here."
         )

@@ -79,9 +79,9 @@ class Speed(Question):
         else:
             verdict = "so “three times” holds for some cells only"
         slower = all(value > 1 for value in means)
-        first = f"On one thread the book's loop takes the time of torch.nn {said}: {verdict}" + (
-            "." if slower else ", and from scratch isn't always the slower one."
-        )
+        first = (
+            f"On one thread the book's loop takes so many times as long as torch.nn: {said}; {verdict}"
+        ) + ("." if slower else ", and from scratch isn't always the slower one.")
         parts = []
         for cell in CELLS:
             book, theirs = (measured["shares"][f"{cell} {way}"] for way in ("book", "torch"))
@@ -92,7 +92,7 @@ class Speed(Question):
         biggest = max(KINDS, key=lambda kind: measured["shares"]["rnn book"][kind])
         return (
             f"{first} Of the book's time the matrix products, the work itself, are "
-            f"{listed(parts)}; the largest part of its RNN's is {words(biggest)}, and it calls "
+            f"{listed(parts)}; the RNN spends most on {words(biggest)}, and calls "
             f"{times(measured['shares']['rnn book']['calls'] / measured['shares']['rnn torch']['calls'])} "
             "as many operators."
         )
