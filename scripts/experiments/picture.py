@@ -113,6 +113,13 @@ def curves(ax: Axes, runs: Mapping[str, Sequence[Result]], key: str = "curve") -
         ax.plot(x, [np.mean(by_place[i]) for i in places], color=colour, label=name)
 
 
+def training(ax: Axes, runs: Mapping[str, Sequence[Result]]) -> None:
+    """The training perplexity of each variant over the epochs."""
+    curves(ax, runs)
+    perplexity_axis(ax)
+    label(ax, "epoch", "training perplexity")
+
+
 def band(
     ax: Axes, xs: Sequence[float], values: Sequence[Sequence[float]], colour: str, name: str
 ) -> None:

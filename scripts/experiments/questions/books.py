@@ -97,9 +97,7 @@ class Books(Question):
     def draw(self, found: Found) -> Figure:
         drawn, axes = picture.figure(2)
         left, right = axes[0]
-        picture.curves(left, found.runs)
-        picture.perplexity_axis(left)
-        picture.label(left, "epoch", "training perplexity")
+        picture.training(left, found.runs)
         picture.curves(right, found.runs, "held_out")
         picture.label(right, "epoch", "held-out bits per character")
         return drawn

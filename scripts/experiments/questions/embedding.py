@@ -96,7 +96,5 @@ class Embedding(Question):
 
     def draw(self, found: Found) -> Figure:
         drawn, ax = picture.figure()
-        picture.curves(ax, found.runs)
-        picture.perplexity_axis(ax)
-        picture.label(ax, "epoch", "training perplexity")
+        picture.training(ax, found.runs)
         return drawn

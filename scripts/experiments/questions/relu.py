@@ -72,9 +72,7 @@ class Relu(Question):
     def draw(self, found: Found) -> Figure:
         drawn, axes = picture.figure(2)
         left, right = axes[0]
-        picture.curves(left, found.runs)
-        picture.perplexity_axis(left)
-        picture.label(left, "epoch", "training perplexity")
+        picture.training(left, found.runs)
         picture.curves(right, found.runs, "norms")
         right.set_yscale("log")
         picture.label(right, "epoch", "gradient norm before clipping")
