@@ -40,14 +40,11 @@ class Product:
 
     def __init__(self, *weights: Tensor) -> None:
         self._num_outputs = sum(len(weight) for weight in weights)
-        # The table's rows are filled up to whole cache lines: others would cost a sixth more.
-        num_inputs = weights[0].shape[1]
-        filling = weights[0].new_zeros(-self._num_outputs % 16, num_inputs)
-        table = torch.cat([*weights, filling]).t().contiguous()
+        table = _table(*weights)
         self._weight_t = table[:, : self._num_outputs]
         self._array: Array = self._weight_t.numpy() if table.is_cpu else self._weight_t
         self._by_sums = (
-            table.is_cpu and table.dtype == torch.float32 and agree(self._num_outputs, num_inputs)
+            table.is_cpu and table.dtype == torch.float32 and agree(self._num_outputs, len(table))
         )
         self._sums = _sums_of(table)
         self._packed: Tensor | None = None
@@ -110,17 +107,27 @@ def agree(num_outputs: int, num_inputs: int) -> bool:
     rows = torch.randn(ROWS, num_inputs, generator=generator)
     packed = _packed(weight)
     product = _of_many(rows, packed)
-    of_one = _sums_of(weight.t().contiguous())
+    of_one = _sums_of(_table(weight))
     return all(
         torch.equal(_of_many(rows[:num_rows], packed), product[:num_rows])
         for num_rows in (2, 3, 5, 16, 33)
-    ) and all(torch.equal(of_one(rows[row])[0][0], product[row]) for row in (0, 1, 31, 63))
+    ) and all(
+        torch.equal(of_one(rows[row])[0][0, :num_outputs], product[row]) for row in (0, 1, 31, 63)
+    )
+
+
+def _table(*weights: Tensor) -> Tensor:
+    """[in, out] of weights [out, in] one above the other, each row filled up to whole cache lines.
+
+    Rows of any other length would cost a sixth more.
+    """
+    filling = weights[0].new_zeros(-sum(map(len, weights)) % 16, weights[0].shape[1])
+    return torch.cat([*weights, filling]).t().contiguous()
 
 
 def _sums_of(table: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """Of a row x [in] the sum of a table's rows weighted by it, [1, out], the first of a tuple."""
     every, start = torch.arange(len(table)), torch.zeros(1, dtype=torch.long)
-
     return partial(torch.embedding_bag, table, every, start, False, 0, False)
 
 
