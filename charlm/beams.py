@@ -11,7 +11,6 @@ from charlm.choosing import log_probabilities
 from charlm.contexts import Context, check_num_chars, encode_stop
 from charlm.errors import UserError
 from charlm.stepping import choose_lanes
-from charlm.vocabulary import UNKNOWN_ID
 
 
 class Beam(NamedTuple):
@@ -57,7 +56,6 @@ def beam_search(
     for _ in range(num_chars):
         log_p_KV = log_probabilities(stepper.logits(state))
         log_p_KV += np.array([[beam.log_p] for beam in beams])
-        log_p_KV[:, UNKNOWN_ID] = -np.inf
         grown: list[Beam] = []
         parents: list[int] = []
         # Stable: of equal ones, the one of the beam that stands first, then the lowest id.

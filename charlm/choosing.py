@@ -5,21 +5,16 @@ B lanes · V vocabulary
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from charlm.errors import UserError
-from charlm.vocabulary import UNKNOWN_ID
-
-# The first id that is a character.
-_FIRST = UNKNOWN_ID + 1
-_NOTHING = np.zeros(0)
 
 
-class Draws:
+class Draws(Iterator[float]):
     """Numbers uniform in [0, 1) (53 bits) from a seed: the same on every machine.
 
     Philox is a counter under a key (Salmon et al. 2011), whose raw stream NumPy never changes:
@@ -63,8 +58,7 @@ class Choosing:
     """How the next character is chosen from the logits: the likeliest, or drawn.
 
     What is drawn from is made in the order of Hugging Face's ``generate``: the temperature (or
-    the power), then top_k, top_p and min_p, each on what the one before has left. ``<unk>`` is
-    never chosen: it is no character.
+    the power), then top_k, top_p and min_p, each on what the one before has left.
 
     Args:
         temperature: what the logits are divided by; 0: the likeliest character each time, of
@@ -119,25 +113,19 @@ class Choosing:
     def _is_filtered(self) -> bool:
         return any(option is not None for option in (self.top_k, self.top_p, self.min_p))
 
-    def draw(self, draws: Sequence[Draws]) -> np.ndarray:
-        """The next number of each lane, [B], for ``choose``; none where it is greedy."""
-        if self.is_greedy:
-            return _NOTHING
-        return np.array([next(lane) for lane in draws])
-
-    def choose(self, logits_BV: np.ndarray, drawn_B: np.ndarray) -> np.ndarray:
+    def choose(self, logits_BV: np.ndarray, draws: Sequence[Iterator[float]]) -> np.ndarray:
         """The next id of each lane, [B] (int64).
 
         Args:
-            logits_BV: of the model.
-            drawn_B: numbers uniform in [0, 1): where in the cumulated probabilities to look.
+            logits_BV: of ``Stepper.logits``, by which ``<unk>`` is never chosen.
+            draws: of each lane: its next number says where in the cumulated probabilities to look;
+                none is taken where it is greedy.
 
         Raises:
             UserError: a logit isn't a number, or is infinite.
         """
         if self.is_greedy:
-            ids_B: np.ndarray = logits_BV[:, _FIRST:].argmax(axis=1)
-            ids_B += _FIRST
+            ids_B: np.ndarray = logits_BV.argmax(axis=1)
             # Of a lane with a NaN, argmax is its place.
             one = len(ids_B) == 1
             check_finite(logits_BV.item(0, ids_B.item()) if one else logits_BV.max())
@@ -145,6 +133,7 @@ class Choosing:
         check_finite(logits_BV.max())
         cumulated_BV = self.probabilities(logits_BV).cumsum(axis=1)
         totals_B = cumulated_BV[:, -1]
+        drawn_B = np.array([next(lane) for lane in draws])
         # Rounding mustn't reach the total: behind it, characters of probability 0 may lie.
         places_B = np.minimum(drawn_B * totals_B, np.nextafter(totals_B, 0))
         return (cumulated_BV <= places_B[:, None]).sum(axis=1)
@@ -183,7 +172,7 @@ class Choosing:
 
 
 def log_probabilities(logits_BV: np.ndarray) -> np.ndarray:
-    """log p [B, V] (float64) of each character, given that it isn't ``<unk>``.
+    """log p [B, V] (float64) of each character, of the logits of ``Stepper.logits``.
 
     Raises:
         UserError: a logit isn't a number, or is infinite.
@@ -195,9 +184,8 @@ def log_probabilities(logits_BV: np.ndarray) -> np.ndarray:
 
 
 def _below_highest(logits_BV: np.ndarray) -> np.ndarray:
-    """In float64, the highest of each lane 0; that of ``<unk>`` is -∞."""
+    """In float64, the highest of each lane 0."""
     logits_BV = logits_BV.astype(np.float64)
-    logits_BV[:, UNKNOWN_ID] = -np.inf
     logits_BV -= logits_BV.max(axis=1, keepdims=True)
     return logits_BV
 

@@ -247,8 +247,7 @@ class Continuation(Iterator[str]):
         stepper, state = self._context.stepper, self._context.state
         if self._unread:
             state = self.context.state
-        drawn_B = self._choosing.draw(self._draws)
-        id_ = int(self._choosing.choose(stepper.logits(state), drawn_B)[0])
+        id_ = int(self._choosing.choose(stepper.logits(state), self._draws)[0])
         self._unread = [id_]
         return self._context.vocabulary.symbols[id_]
 

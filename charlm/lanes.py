@@ -5,6 +5,8 @@ B lanes
 
 from collections.abc import Sequence
 
+import torch
+
 from charlm.choosing import Choosing, Draws
 from charlm.contexts import Context
 from charlm.stepping import choose_lanes
@@ -13,6 +15,7 @@ from charlm.stepping import choose_lanes
 MAX_LANES = 64
 
 
+@torch.inference_mode()
 def continue_all(
     contexts: Sequence[Context],
     num_chars: int,
@@ -38,7 +41,7 @@ def continue_all(
     going, draws = ids, [Draws(seed) for seed in seeds]
     stop = list(stop)
     for _ in range(num_chars):
-        ids_B = choosing.choose(stepper.logits(state), choosing.draw(draws))
+        ids_B = choosing.choose(stepper.logits(state), draws)
         for lane, id_ in zip(going, ids_B.tolist(), strict=True):
             lane.append(id_)
         if stop:

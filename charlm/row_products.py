@@ -127,7 +127,7 @@ def _table(*weights: Tensor) -> Tensor:
 
 def _sums_of(table: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """Of a row x [in] the sum of a table's rows weighted by it, [1, out], the first of a tuple."""
-    every, start = torch.arange(len(table)), torch.zeros(1, dtype=torch.long)
+    every, start = torch.arange(len(table), dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
     return partial(torch.embedding_bag, table, every, start, False, 0, False)
 
 

@@ -68,6 +68,7 @@ def test_the_step_is_the_model_s(name: str, num_lanes: int, dtype: torch.dtype) 
     stepper = Stepper(model)
     stepped = stepper.initial_state(num_lanes)
     tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    logits_TBV[:, :, 0] = -torch.inf  # <unk> is never to be chosen
     for ids_B, logits_BV in zip(ids_TB.numpy(), logits_TBV, strict=True):
         stepped = stepper.step(ids_B, stepped)
         np.testing.assert_allclose(
@@ -223,8 +224,8 @@ def test_products_of_rows(
 
 def test_power_is_the_temperature_s_inverse_and_p_to_the_power() -> None:
     logits_BV = np.random.default_rng(0).normal(size=(5, V)) * 3
+    logits_BV[:, 0] = -np.inf
     p_BV = np.exp(logits_BV)
-    p_BV[:, 0] = 0
     p_BV /= p_BV.sum(axis=1, keepdims=True)
     for power in (0.25, 0.7, 1.0, 3.0):
         expected_BV = p_BV**power * (p_BV > 0)
@@ -242,13 +243,13 @@ def test_power_is_the_temperature_s_inverse_and_p_to_the_power() -> None:
 
 
 def filtered(logits: list[float], **options: Any) -> list[float]:
-    p = Choosing(**{"temperature": 1.0} | options).probabilities(np.array([[9.0, *logits]]))
+    p = Choosing(**{"temperature": 1.0} | options).probabilities(np.array([[-np.inf, *logits]]))
     return [round(float(x), 6) for x in (p / p.sum())[0, 1:]]
 
 
 def test_the_filters_keep_what_they_say_in_their_order() -> None:
     logits = np.log([0.4, 0.3, 0.2, 0.1]).tolist()
-    assert filtered(logits) == [0.4, 0.3, 0.2, 0.1]  # whatever <unk> has
+    assert filtered(logits) == [0.4, 0.3, 0.2, 0.1]
     assert filtered(logits, top_k=2) == [round(4 / 7, 6), round(3 / 7, 6), 0, 0]
     assert filtered(logits, top_k=9) == filtered(logits)
     assert filtered(logits, top_p=0.5) == [round(4 / 7, 6), round(3 / 7, 6), 0, 0]
@@ -263,10 +264,9 @@ def test_the_filters_keep_what_they_say_in_their_order() -> None:
 
 
 def test_draws_follow_the_probabilities() -> None:
-    logits_BV = np.log(np.tile([5.0, 1.0, 2.0, 3.0, 4.0], (20_000, 1)))
+    logits_BV = np.tile([-np.inf, *np.log([1.0, 2.0, 3.0, 4.0])], (20_000, 1))
     choosing, draws = Choosing(1.0), Draws(3)
-    drawn_B = choosing.draw([draws] * 20_000)
-    counts = np.bincount(choosing.choose(logits_BV, drawn_B), minlength=5)
+    counts = np.bincount(choosing.choose(logits_BV, [draws] * 20_000), minlength=5)
     expected = 20_000 * np.array([0, 0.1, 0.2, 0.3, 0.4])
     assert counts[0] == 0
     # Chi-square of 3 degrees of freedom; 0.001 of it lies above 16.3.
@@ -285,8 +285,8 @@ def test_the_stream_of_a_seed_is_this_one_everywhere() -> None:
 
 @given(drawn_=st.sampled_from([0.0, 0.5, 1 - 2**-53]), tail=st.integers(0, 30))
 def test_what_has_no_probability_is_never_chosen(drawn_: float, tail: int) -> None:
-    logits_BV = np.array([[0.0, *[1.0] * 5, *[-2000.0] * tail]])
-    assert 1 <= Choosing(1.0).choose(logits_BV, np.array([drawn_]))[0] <= 5
+    logits_BV = np.array([[-np.inf, *[1.0] * 5, *[-2000.0] * tail]])
+    assert 1 <= Choosing(1.0).choose(logits_BV, [iter([drawn_])])[0] <= 5
 
 
 @pytest.mark.parametrize(
