@@ -45,8 +45,8 @@ class NatsPerCharacter(Metric):
 
     def update(self, loss: Tensor, characters: Tensor | int) -> None:
         """Add a window's mean ``loss`` [nats] over so many ``characters``."""
-        self.nats += loss.double() * characters
-        self.characters += characters
+        self.nats.add_(loss.double() * characters)
+        self.characters.add_(characters)
 
     def add(self, nats: Tensor, characters: Tensor) -> None:
         """Add the sums of another metric of the kind: what a run had before it was stopped."""
@@ -105,6 +105,14 @@ class CharLMModule(L.LightningModule):
         self.train_nats = NatsPerCharacter()
         self.held_out_nats = NatsPerCharacter()
         self._resumed_learning_rate: float | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The Trainer notes here which hook is running, fifty times a step: not by torch's way,
+        # which looks whether it is a parameter.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def configure_callbacks(self) -> list[Callback]:
         return [CarriedState(), ExactResume()]

@@ -242,6 +242,14 @@ class BestCheckpoint(ModelCheckpoint):
         if trainer.enable_validation:
             self.monitor = "val/loss"
 
+    def on_train_batch_end(self, *args: Any) -> None:
+        pass  # by epochs, not by steps
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning's copies all metrics before it asks.
+        if (trainer.current_epoch + 1) % self._every_n_epochs == 0:
+            super().on_train_epoch_end(trainer, pl_module)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # The best of a run in another folder isn't the best of this one; but this one's folder may
         # have been moved.
