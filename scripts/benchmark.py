@@ -20,70 +20,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import book
 import torch
-from contestants import CELLS, CHARACTERS, Step, V, book_step, charlm_step, contestants
+from contestants import CELLS, CHARACTERS, V, book_step, charlm_step, contestants
+from generation_rows import generation_row, many_texts_row
+from timing import Step, interleave, say
 
 from charlm.files import atomic_writer
-from charlm.generation import generate, generate_many
 from charlm.model import CharLM
 from charlm.recurrence import BACKENDS, fastest
-from charlm.vocabulary import Vocabulary
 
 SIZES = (256, 512)
-LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz ", "letters")
 CONFIG = Path(__file__).parent / "configs" / "rnn.yaml"
-
-
-@dataclass
-class Contestant:
-    """One way to do an iteration, and the seconds that it took each time."""
-
-    step: Step
-    seconds: list[float] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    @property
-    def spread(self) -> float:
-        """Half the interquartile range, relative to the median."""
-        low, _, high = statistics.quantiles(self.seconds, n=4)
-        return (high - low) / 2 / self.median
-
-
-def interleave(
-    steps: dict[str, Step], rounds: int, seconds: float, device: str
-) -> dict[str, Contestant]:
-    """Time each of ``steps`` in turn, ``rounds`` times, for about ``seconds`` each time."""
-    timed = {name: Contestant(step) for name, step in steps.items()}
-
-    def timing(step: Step, repeats: int) -> float:
-        if device == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(repeats):
-            step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return (time.perf_counter() - start) / repeats
-
-    repeats = {}
-    for name, contestant in timed.items():
-        timing(contestant.step, 2)
-        repeats[name] = max(1, round(seconds / timing(contestant.step, 2)))
-    for _ in range(rounds):
-        for name, contestant in timed.items():
-            contestant.seconds.append(timing(contestant.step, repeats[name]))
-    return timed
 
 
 def peak_memory(case: tuple[str, int, str]) -> float | None:
@@ -155,7 +107,7 @@ def training_rows(
 
 
 def fit(folder: str, epochs: int) -> float:
-    """The seconds that rnn.yaml trains for, with logs, samples and checkpoints in a folder."""
+    """The seconds that rnn.yaml trains for, as it is, with logs and checkpoints in a folder."""
     from lightning.pytorch.callbacks import Timer
 
     from charlm.training import run
@@ -164,7 +116,6 @@ def fit(folder: str, epochs: int) -> float:
         "--config": CONFIG,
         "--trainer.default_root_dir": folder,
         "--trainer.max_epochs": epochs,
-        "--samples.every_n_epochs": max(1, epochs // 2),
     }
     timer = Timer()
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
@@ -172,7 +123,7 @@ def fit(folder: str, epochs: int) -> float:
     return timer.time_elapsed("train")
 
 
-def trainer_row(device: str, rounds: int, epochs: int = 40) -> dict[str, Any]:
+def trainer_row(device: str, rounds: int, epochs: int = 50) -> dict[str, Any]:
     """The whole Trainer on rnn.yaml, everything on, against bare loops of the same length."""
     batches = 8
     loops = {
@@ -200,66 +151,6 @@ def trainer_row(device: str, rounds: int, epochs: int = 40) -> dict[str, Any]:
         "characters_per_second": epochs * batches * CHARACTERS / median["trainer"],
         "ratio": median["bare"] / median["trainer"],
         "ratio_to_book": median["book"] / median["trainer"],
-    }
-
-
-def say(progress: str) -> None:
-    print(progress, file=sys.stderr)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def generation_row(rounds: int, seconds: float, length: int = 1000) -> dict[str, Any]:
-    """Greedy text at 512 hidden on one thread, against the book's loop in inference mode."""
-    model = CharLM(V, hidden_sizes=[512]).eval()
-    prefix = [int(i) for i in LETTERS.encode("time traveller")]
-    net = book.BookModel("rnn", V, 512)
-    ways: dict[str, Step] = {
-        "charlm": lambda: generate(model, LETTERS, "time traveller", length),
-        "book": lambda: book.predict(prefix, length, net),
-    }
-    with one_thread():
-        timed = interleave(ways, rounds, seconds, "cpu")
-    return {
-        "kind": "generate",
-        "cell": "rnn",
-        "hidden_size": 512,
-        "device": "cpu",
-        "characters_per_second": length / timed["charlm"].median,
-        "spread": timed["charlm"].spread,
-        "ratio": timed["book"].median / timed["charlm"].median,
-    }
-
-
-def many_texts_row(
-    cell: str, rounds: int, seconds: float, length: int = 200, num_texts: int = 64
-) -> dict[str, Any]:
-    """Drawn texts at 512 hidden on one thread: many at once against one."""
-    model = CharLM(V, cell=cell, hidden_sizes=[512]).eval()
-
-    def texts(number: int) -> list[str]:
-        prefixes = ["time traveller"]
-        return list(generate_many(model, LETTERS, prefixes, length, number, 0, temperature=1.0))
-
-    with one_thread():
-        timed = interleave(
-            {"one": lambda: texts(1), "many": lambda: texts(num_texts)}, rounds, seconds, "cpu"
-        )
-    return {
-        "kind": "generate_many",
-        "cell": cell,
-        "hidden_size": 512,
-        "device": "cpu",
-        "num_texts": num_texts,
-        "characters_per_second": num_texts * length / timed["many"].median,
-        "spread": timed["many"].spread,
-        "ratio": num_texts * timed["one"].median / timed["many"].median,
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import book
 import torch
+from timing import Step
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
@@ -28,8 +29,6 @@ CELLS: dict[str, tuple[str, type[nn.RNNBase] | None, dict[str, Any]]] = {
     "lstm": ("lstm", nn.LSTM, {"cell": "lstm"}),
 }
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-
-Step = Callable[[], object]
 
 
 def windows(device: str) -> Iterator[Tensor]:

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 import benchmark
 import book
 import contestants
+import generation_rows
 
 from charlm.cells import GRU, LSTM, RNN, initialise
 from charlm.recurrence import eager
@@ -91,8 +92,8 @@ def test_generation_and_start_up_are_measured(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmark.py"])
     rows = [
-        benchmark.generation_row(2, 0.001, length=5),
-        benchmark.many_texts_row("lstm", 2, 0.001, length=5, num_texts=3),
+        generation_rows.generation_row(2, 0.001, length=5),
+        generation_rows.many_texts_row("lstm", 2, 0.001, length=5, num_texts=3),
         benchmark.start_up_row(2),
     ]
     assert all(row["kind"] and row["ratio"] > 0 for row in rows)

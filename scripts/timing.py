@@ -1,0 +1,59 @@
+"""Time several ways to do the same work, in turn."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+Step = Callable[[], object]
+
+
+@dataclass
+class Contestant:
+    """One way to do an iteration, and the seconds that it took each time."""
+
+    step: Step
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """Half the interquartile range, relative to the median."""
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / 2 / self.median
+
+
+def interleave(
+    steps: dict[str, Step], rounds: int, seconds: float, device: str
+) -> dict[str, Contestant]:
+    """Time each of ``steps`` in turn, ``rounds`` times, for about ``seconds`` each time."""
+    timed = {name: Contestant(step) for name, step in steps.items()}
+
+    def timing(step: Step, repeats: int) -> float:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(repeats):
+            step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / repeats
+
+    repeats = {}
+    for name, contestant in timed.items():
+        timing(contestant.step, 2)
+        repeats[name] = max(1, round(seconds / timing(contestant.step, 2)))
+    for _ in range(rounds):
+        for name, contestant in timed.items():
+            contestant.seconds.append(timing(contestant.step, repeats[name]))
+    return timed
+
+
+def say(progress: str) -> None:
+    print(progress, file=sys.stderr)
