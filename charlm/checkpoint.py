@@ -3,6 +3,7 @@
 import inspect
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from charlm.vocabulary import Vocabulary
 
 # The files of an export (``charlm.export``).
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+# Where a run keeps its checkpoints, with a logger and without.
+PLACES = ("lightning_logs/version_*/checkpoints", "checkpoints")
 
 
 class Trained(NamedTuple):
@@ -62,22 +65,23 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Trained:
         raise UserError(f"The device {device!r} can't be used: {reason}") from error
 
 
-def newest(root: Path) -> Path:
-    """The ``last.ckpt`` or ``best.ckpt`` that was written last under ``root/lightning_logs``.
+def newest(root: Path, names: Sequence[str] = ("last", "best")) -> Path:
+    """The checkpoint that was written last, of all runs under a folder.
+
+    Args:
+        root: what has the ``lightning_logs``, or of a run without a logger the ``checkpoints``.
+        names: of the files to look for.
 
     Raises:
         UserError: there is none.
     """
-    folder = root / "lightning_logs"
     found = [
-        path
-        for name in ("last", "best")
-        for path in folder.glob(f"version_*/checkpoints/{name}.ckpt")
+        path for name in names for place in PLACES for path in root.glob(f"{place}/{name}.ckpt")
     ]
     if not found:
         raise UserError(
-            f"There is no checkpoint of any run in {folder}: train a model with charlm fit, or "
-            "name a file with --checkpoint."
+            f"There is no {' or '.join(f'{name}.ckpt' for name in names)} of any run in {root / PLACES[0]}"
+            ": train a model with charlm fit, or name a checkpoint's file."
         )
     return max(found, key=lambda path: path.stat().st_mtime_ns)
 

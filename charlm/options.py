@@ -8,9 +8,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
-from charlm.checkpoint import read
+from charlm.checkpoint import newest, read
 from charlm.resuming import check_resumable
-from charlm.runs import RunFolder, find_checkpoint
+from charlm.runs import RunFolder
 
 # Of the machine, not of the run: a checkpoint doesn't bring them along.
 MACHINE_OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "plugins", "default_root_dir")
@@ -85,7 +85,8 @@ class ResumingCLI(LightningCLI):
             return
         given = self._given(subcommand)
         root = Path(config["trainer"]["default_root_dir"] or ".")
-        self.resumed = find_checkpoint(config["ckpt_path"], root)
+        name = config["ckpt_path"]
+        self.resumed = newest(root, [name]) if name in ("last", "best") else Path(name)
         self.checkpoint = checkpoint = read(self.resumed)
         if subcommand == "fit":
             check_resumable(checkpoint)

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from charlm.errors import UserError
-
 LOG_FOLDER = "lightning_logs"
 CHECKPOINT_FOLDER = "checkpoints"
 
@@ -68,25 +66,3 @@ class RunLogger(TensorBoardLogger):
                     raise
                 version += 1
         return version
-
-
-def find_checkpoint(name: str, root: Path) -> Path:
-    """The file that ``--ckpt_path`` names: a path, or ``last`` or ``best`` of the newest run.
-
-    Args:
-        name: the option's value.
-        root: what has the ``lightning_logs``.
-
-    Raises:
-        UserError: no run there has such a checkpoint.
-    """
-    if name not in ("last", "best"):
-        return Path(name)
-    folder = root / LOG_FOLDER
-    found = list(folder.glob(f"version_*/{CHECKPOINT_FOLDER}/{name}.ckpt"))
-    if not found:
-        raise UserError(
-            f"There is no {name}.ckpt of any run in {folder}: name a checkpoint with --ckpt_path, or "
-            "leave it out to start a new run."
-        )
-    return max(found, key=lambda path: path.stat().st_mtime_ns)

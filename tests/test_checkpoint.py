@@ -19,7 +19,7 @@ def test_a_checkpoint_brings_its_vocabulary_and_evaluates(checkpoint: Path) -> N
 
 
 def test_the_newest_of_last_and_best_is_found(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="There is no checkpoint of any run"):
+    with pytest.raises(UserError, match=r"There is no last.ckpt or best.ckpt of any run"):
         newest(tmp_path)
     for number, name in enumerate(("version_0/checkpoints/last", "version_1/checkpoints/best")):
         path = tmp_path / "lightning_logs" / f"{name}.ckpt"
@@ -31,6 +31,11 @@ def test_the_newest_of_last_and_best_is_found(tmp_path: Path) -> None:
     last = path.with_name("last.ckpt")
     last.touch()
     assert newest(tmp_path) == last
+    assert newest(tmp_path, ["best"]) == path
+    without_logger = tmp_path / "checkpoints/last.ckpt"
+    without_logger.parent.mkdir()
+    without_logger.touch()
+    assert newest(tmp_path) == without_logger
 
 
 @pytest.mark.parametrize(

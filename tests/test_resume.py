@@ -323,6 +323,17 @@ def test_without_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
     assert "no last.ckpt of any run" in outcome.err
 
 
+def test_a_run_without_a_logger_goes_on_where_it_wrote(begun: Path, tmp_path: Path) -> None:
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    last.parent.mkdir()
+    shutil.copy(next(begun.rglob("last.ckpt")), last)
+    before = read(last)["global_step"]
+    outcome = go_on(tmp_path, "--trainer.logger", "false", "--trainer.max_epochs", 3)
+    assert outcome.code == 0, outcome.err
+    assert read(last)["global_step"] == before // 2 * 3
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
 @pytest.mark.parametrize(
     ("scheduler", "expected"),
     [(None, 0.002), ("torch.optim.lr_scheduler.ExponentialLR", 0.002 * 0.5**3)],
