@@ -10,25 +10,22 @@ and twice backward. The one-hot input is a gather, and counts nothing.
 """
 
 import argparse
-import contextlib
 import json
 import multiprocessing
-import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
-from contestants import CELLS, CHARACTERS, V, book_step, charlm_step, contestants
+from contestants import CELLS, CHARACTERS, V, contestants
 from generation_rows import generation_row, many_texts_row
 from timing import Step, interleave, say
+from whole_fit import fit, trainer_row
 
 from charlm.files import atomic_writer
 from charlm.model import CharLM
@@ -106,54 +103,6 @@ def training_rows(
     return rows
 
 
-def fit(folder: str, epochs: int) -> float:
-    """The seconds that rnn.yaml trains for, as it is, with logs and checkpoints in a folder."""
-    from lightning.pytorch.callbacks import Timer
-
-    from charlm.training import run
-
-    options = {
-        "--config": CONFIG,
-        "--trainer.default_root_dir": folder,
-        "--trainer.max_epochs": epochs,
-    }
-    timer = Timer()
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-        run(["fit", *(f"{name}={value}" for name, value in options.items())], [timer])
-    return timer.time_elapsed("train")
-
-
-def trainer_row(device: str, rounds: int, epochs: int = 50) -> dict[str, Any]:
-    """The whole Trainer on rnn.yaml, everything on, against bare loops of the same length."""
-    batches = 8
-    loops = {
-        "bare": charlm_step({"cell": "rnn"}, 512, "auto", device),
-        "book": book_step("rnn", 512, device),
-    }
-    seconds: dict[str, list[float]] = {"trainer": [], "bare": [], "book": []}
-    for number in range(rounds):
-        say(f"{number + 1} of {rounds}: the Trainer on {device}")
-        with tempfile.TemporaryDirectory() as folder:
-            seconds["trainer"].append(fit(folder, epochs))
-        for name, step in loops.items():
-            start = time.perf_counter()
-            for _ in range(epochs * batches):
-                step()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    return {
-        "kind": "trainer",
-        "cell": "rnn",
-        "hidden_size": 512,
-        "device": device,
-        "characters_per_second": epochs * batches * CHARACTERS / median["trainer"],
-        "ratio": median["bare"] / median["trainer"],
-        "ratio_to_book": median["book"] / median["trainer"],
-    }
-
-
 def start_up_row(rounds: int) -> dict[str, Any]:
     """`charlm generate` of one character, a process from start to end, against `import torch`."""
     with tempfile.TemporaryDirectory() as folder:
@@ -202,7 +151,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         elif row["kind"] == "trainer":
             print(
                 f"The Trainer, everything on, rnn.yaml on {row['device']}: {speed} characters/s, "
-                f"{row['ratio']:.2f} x its bare loop, {row['ratio_to_book']:.2f} x the book's loop"
+                f"{row['ratio']:.2f} x its bare loop, {row['ratio_to_book']:.2f} x the book's loop; "
+                f"Lightning with nothing on: {row['ratio_of_nothing_on']:.2f} x the bare loop"
             )
         elif row["kind"] == "generate":
             print(

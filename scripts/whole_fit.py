@@ -1,0 +1,112 @@
+"""The benchmark's row of the whole Trainer: ``charlm fit`` against loops without one."""
+
+import contextlib
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from contestants import CHARACTERS, V, book_step, charlm_step
+from lightning.pytorch.callbacks import Timer
+from timing import Step, say
+from torch import Tensor
+from torch.nn import functional as F
+
+from charlm.batching import Batch
+from charlm.data import CharDataModule, TrainingBatches
+from charlm.model import CharLM, ModelState, detach
+from charlm.training import quiet_lightning, run
+
+CONFIG = Path(__file__).parent / "configs" / "rnn.yaml"
+# An epoch of the configuration.
+BATCHES = 8
+
+
+class Least(L.LightningModule):
+    """The least that carries a state: nothing is logged, checked or kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = CharLM(V, hidden_sizes=[512])
+        self.state: ModelState | None = None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        logits_TBV, state = self.model(batch.inputs_TB, self.state)
+        self.state = detach(state)
+        return F.cross_entropy(logits_TBV.flatten(0, 1), batch.targets_TB.flatten())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 1.0)
+
+
+def fit_with_nothing_on(epochs: int, device: str) -> float:
+    """The seconds that Lightning's own loop takes: no logs, checkpoints, callbacks or bar."""
+    quiet_lightning()
+    data = CharDataModule(max_chars=10_000, fallback="python-docs")
+    batches = TrainingBatches(data.text.ids, data.sampler, lambda: (0, 0), slice(None))
+    timer = Timer()
+    trainer = L.Trainer(
+        accelerator=device,
+        max_epochs=epochs,
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[timer],
+    )
+    trainer.fit(Least(), batches)
+    return timer.time_elapsed("train")
+
+
+def fit(folder: str, epochs: int) -> float:
+    """The seconds that rnn.yaml trains for, as it is, with logs and checkpoints in a folder."""
+    options = {
+        "--config": CONFIG,
+        "--trainer.default_root_dir": folder,
+        "--trainer.max_epochs": epochs,
+    }
+    timer = Timer()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        run(["fit", *(f"{name}={value}" for name, value in options.items())], [timer])
+    return timer.time_elapsed("train")
+
+
+def loop(step: Step, repeats: int, device: str) -> float:
+    """The seconds that so many steps take."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def trainer_row(device: str, rounds: int, epochs: int = 50) -> dict[str, Any]:
+    """The whole Trainer on rnn.yaml, everything on, against loops of the same length."""
+    bare = charlm_step({"cell": "rnn"}, 512, "auto", device)
+    by_the_book = book_step("rnn", 512, device)
+    seconds: dict[str, list[float]] = {"trainer": [], "bare": [], "nothing on": [], "book": []}
+    for number in range(rounds):
+        say(f"{number + 1} of {rounds}: the Trainer on {device}")
+        with tempfile.TemporaryDirectory() as folder:
+            seconds["trainer"].append(fit(folder, epochs))
+        seconds["bare"].append(loop(bare, epochs * BATCHES, device))
+        seconds["nothing on"].append(fit_with_nothing_on(epochs, device))
+        seconds["book"].append(loop(by_the_book, epochs * BATCHES, device))
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "kind": "trainer",
+        "cell": "rnn",
+        "hidden_size": 512,
+        "device": device,
+        "characters_per_second": epochs * BATCHES * CHARACTERS / median["trainer"],
+        "ratio": median["bare"] / median["trainer"],
+        "ratio_to_book": median["book"] / median["trainer"],
+        "ratio_of_nothing_on": median["bare"] / median["nothing on"],
+    }
