@@ -45,6 +45,19 @@ def test_a_run_learns_and_logs_every_tag(debug_run: Path) -> None:
     assert "_hparams_/session_start_info" in events.summary_metadata
 
 
+def test_the_speed_is_logged_once_a_step_while_gradients_are_accumulated(tmp_path: Path) -> None:
+    outcome = charlm(
+        *("fit", "--config", CONFIGS / "debug.yaml", "--trainer.default_root_dir", tmp_path),
+        *("--trainer.max_epochs", 2, "--trainer.accumulate_grad_batches", 3),
+        *("--trainer.log_every_n_steps", 1),
+    )
+    assert outcome.code == 0, outcome.err
+    version = tmp_path / "lightning_logs" / "version_0"
+    speeds = EventAccumulator(str(version)).Reload().Scalars("throughput/characters_per_second")
+    num_steps = torch.load(version / "checkpoints" / "last.ckpt")["global_step"]
+    assert [event.step for event in speeds] == list(range(num_steps))
+
+
 def test_the_corpus_that_was_used_stands_in_the_hyper_parameters(debug_run: Path) -> None:
     hparams = yaml.safe_load((debug_run / "hparams.yaml").read_text())
     assert hparams["data/corpus_used"] == "time-machine"
