@@ -35,6 +35,7 @@ def test_the_newest_of_last_and_best_is_found(tmp_path: Path) -> None:
     without_logger = tmp_path / "checkpoints/last.ckpt"
     without_logger.parent.mkdir()
     without_logger.touch()
+    os.utime(without_logger, ns=(0, last.stat().st_mtime_ns + 1))
     assert newest(tmp_path) == without_logger
 
 
