@@ -151,7 +151,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         elif row["kind"] == "trainer":
             print(
                 f"The Trainer, everything on, rnn.yaml on {row['device']}: {speed} characters/s, "
-                f"{row['ratio']:.2f} x its bare loop, {row['ratio_to_book']:.2f} x the book's loop; "
+                f"{row['ratio']:.2f} x its bare loop (± {row['spread']:.1%}), {row['ratio_to_book']:.2f} x the book's loop; "
                 f"Lightning with nothing on: {row['ratio_of_nothing_on']:.2f} x the bare loop"
             )
         elif row["kind"] == "generate":
@@ -190,7 +190,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for device in devices:
         training = training_rows(device, options.rounds, options.seconds, megabytes)
-        rows += [*training, trainer_row(device, max(3, options.rounds // 2))]
+        rows += [*training, trainer_row(device, max(3, options.rounds * 2 // 3))]
     say("generation")
     rows.append(generation_row(options.rounds, options.seconds))
     rows += [many_texts_row(cell, options.rounds, options.seconds) for cell in ("rnn", "lstm")]

@@ -11,6 +11,12 @@ import torch
 Step = Callable[[], object]
 
 
+def half_iqr(values: list[float]) -> float:
+    """Half the interquartile range."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return (high - low) / 2
+
+
 @dataclass
 class Contestant:
     """One way to do an iteration, and the seconds that it took each time."""
@@ -25,8 +31,7 @@ class Contestant:
     @property
     def spread(self) -> float:
         """Half the interquartile range, relative to the median."""
-        low, _, high = statistics.quantiles(self.seconds, n=4)
-        return (high - low) / 2 / self.median
+        return half_iqr(self.seconds) / self.median
 
 
 def interleave(

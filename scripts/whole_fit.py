@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from contestants import CHARACTERS, V, book_step, charlm_step
 from lightning.pytorch.callbacks import Timer
-from timing import Step, say
+from timing import Step, half_iqr, say
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -88,25 +88,33 @@ def loop(step: Step, repeats: int, device: str) -> float:
 
 
 def trainer_row(device: str, rounds: int, epochs: int = 50) -> dict[str, Any]:
-    """The whole Trainer on rnn.yaml, everything on, against loops of the same length."""
+    """The whole Trainer on rnn.yaml, everything on, against loops; the bare one before and after."""
     bare = charlm_step({"cell": "rnn"}, 512, "auto", device)
     by_the_book = book_step("rnn", 512, device)
+    steps = epochs * BATCHES
     seconds: dict[str, list[float]] = {"trainer": [], "bare": [], "nothing on": [], "book": []}
-    for number in range(rounds):
-        say(f"{number + 1} of {rounds}: the Trainer on {device}")
+    for number in range(rounds + 1):
+        say(f"{number} of {rounds}: the Trainer on {device}")
+        before = loop(bare, steps // 2, device)
         with tempfile.TemporaryDirectory() as folder:
-            seconds["trainer"].append(fit(folder, epochs))
-        seconds["bare"].append(loop(bare, epochs * BATCHES, device))
-        seconds["nothing on"].append(fit_with_nothing_on(epochs, device))
-        seconds["book"].append(loop(by_the_book, epochs * BATCHES, device))
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+            # The round 0 is to warm up.
+            seconds["trainer"].append(fit(folder, epochs if number else 1))
+        seconds["bare"].append(before + loop(bare, steps - steps // 2, device))
+        seconds["nothing on"].append(fit_with_nothing_on(epochs if number else 1, device))
+        seconds["book"].append(loop(by_the_book, steps // 4, device) * 4)
+
+    def ratios(way: str, to: str) -> list[float]:
+        return [a / b for a, b in zip(seconds[way][1:], seconds[to][1:], strict=True)]
+
+    ratio = statistics.median(ratios("bare", "trainer"))
     return {
         "kind": "trainer",
         "cell": "rnn",
         "hidden_size": 512,
         "device": device,
-        "characters_per_second": epochs * BATCHES * CHARACTERS / median["trainer"],
-        "ratio": median["bare"] / median["trainer"],
-        "ratio_to_book": median["book"] / median["trainer"],
-        "ratio_of_nothing_on": median["bare"] / median["nothing on"],
+        "characters_per_second": steps * CHARACTERS / statistics.median(seconds["trainer"][1:]),
+        "ratio": ratio,
+        "spread": half_iqr(ratios("bare", "trainer")) / ratio,
+        "ratio_to_book": statistics.median(ratios("book", "trainer")),
+        "ratio_of_nothing_on": statistics.median(ratios("bare", "nothing on")),
     }

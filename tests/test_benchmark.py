@@ -109,7 +109,7 @@ def test_the_trainer_is_measured_with_everything_on(
     novel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmark.py"])
-    row = whole_fit.trainer_row("cpu", rounds=1, epochs=1)
+    row = whole_fit.trainer_row("cpu", rounds=2, epochs=1)
     assert row.keys() >= {"kind", "ratio", "ratio_to_book", "characters_per_second"}
     assert row["ratio_of_nothing_on"] > 0
     benchmark.print_table([row])
