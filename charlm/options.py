@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 
 from charlm.checkpoint import newest, read
@@ -16,37 +15,34 @@ from charlm.runs import RunFolder
 MACHINE_OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "plugins", "default_root_dir")
 
 
+# The checkpoint's entry.
+KEY = "options"
+
+
 class SaveConfig(SaveConfigCallback):
-    """``config.yaml`` beside the logs of a run that trains: run again, it is a new run."""
-
-    def __init__(self, parser: Any, config: Any, **options: Any) -> None:
-        config = config.clone()
-        config["ckpt_path"] = None
-        super().__init__(parser, config, **options)
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if stage == "fit" and trainer.loggers:
-            super().setup(trainer, pl_module, stage)
-
-
-class OptionsInCheckpoint(Callback):
-    """Keep all options of the run in its checkpoints.
+    """All options of a run that trains: in ``config.yaml`` beside its logs, and in its checkpoints.
 
     Args:
         options: by section, in plain types.
     """
 
-    KEY = "options"
-
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, parser: Any, config: Any, options: dict[str, Any], **others: Any) -> None:
+        # Run again, the file is a new run.
+        config = config.clone()
+        config["ckpt_path"] = None
+        super().__init__(parser, config, **others)
         self.options = {name: options[name] for name in options if name != "ckpt_path"}
         # The command line links it to seed_everything.
         self.options["data"] = {k: v for k, v in options["data"].items() if k != "seed"}
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.loggers:
+            super().setup(trainer, pl_module, stage)
+
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint[self.KEY] = self.options
+        checkpoint[KEY] = self.options
 
 
 class ResumingCLI(LightningCLI):
@@ -106,7 +102,7 @@ class ResumingCLI(LightningCLI):
 
 def options_of(checkpoint: dict[str, Any], subcommand: str) -> dict[str, Any]:
     """The options of a checkpoint's run, by section, as far as they concern ``subcommand``."""
-    options = checkpoint.get(OptionsInCheckpoint.KEY)
+    options = checkpoint.get(KEY)
     if options is None:
         # Trained by a program of its own: what the model and the data keep themselves.
         model = dict(checkpoint["hyper_parameters"])

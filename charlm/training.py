@@ -21,7 +21,7 @@ from charlm.callbacks import HyperParameters, RunProgressBar, TextSamples, Throu
 from charlm.changes import check_data, check_model
 from charlm.data import CharDataModule
 from charlm.module import CharLMModule
-from charlm.options import OptionsInCheckpoint, ResumingCLI, SaveConfig
+from charlm.options import ResumingCLI, SaveConfig
 from charlm.runs import LOG_FOLDER, RunLogger
 from charlm.saving import BestCheckpoint, LastCheckpoint, WholeFiles
 
@@ -49,7 +49,8 @@ class CharLMCLI(ResumingCLI):
         kwargs["plugins"] = [*plugins_of(config["plugins"]), WholeFiles()]
         if config["logger"] in (None, True):
             kwargs["logger"] = self._logger(config["default_root_dir"] or ".")
-        kwargs["callbacks"] = [*(config["callbacks"] or []), OptionsInCheckpoint(self.config_dump)]
+        self.save_config_kwargs["options"] = self.config_dump
+        kwargs["callbacks"] = [*(config["callbacks"] or [])]
         if config["enable_progress_bar"] is not False:
             kwargs["callbacks"].append(RunProgressBar())
         return super().instantiate_trainer(**kwargs)
