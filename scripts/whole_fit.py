@@ -33,6 +33,8 @@ class Stopwatch(Callback):
         self.seconds = -time.perf_counter()
 
     def on_train_end(self, *args: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.seconds += time.perf_counter()
 
 
