@@ -79,9 +79,10 @@ def newest(root: Path, names: Sequence[str] = ("last", "best")) -> Path:
         path for name in names for place in PLACES for path in root.glob(f"{place}/{name}.ckpt")
     ]
     if not found:
+        files = " or ".join(f"{name}.ckpt" for name in names)
         raise UserError(
-            f"There is no {' or '.join(f'{name}.ckpt' for name in names)} of any run in {root / PLACES[0]}"
-            ": train a model with charlm fit, or name a checkpoint's file."
+            f"There is no {files} of any run in {root / PLACES[0]}: train a model with charlm fit, or "
+            "name a checkpoint's file."
         )
     return max(found, key=lambda path: path.stat().st_mtime_ns)
 

@@ -13,8 +13,6 @@ from charlm.runs import RunFolder
 
 # Of the machine, not of the run: a checkpoint doesn't bring them along.
 MACHINE_OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "plugins", "default_root_dir")
-
-
 # The checkpoint's entry.
 KEY = "options"
 

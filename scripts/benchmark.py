@@ -151,7 +151,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         elif row["kind"] == "trainer":
             print(
                 f"The Trainer, everything on, rnn.yaml on {row['device']}: {speed} characters/s, "
-                f"{row['ratio']:.2f} x its bare loop (± {row['spread']:.1%}), {row['ratio_to_book']:.2f} x the book's loop; "
+                f"{row['ratio']:.2f} x its bare loop (± {row['spread']:.1%}), "
+                f"{row['ratio_to_book']:.2f} x the book's loop; "
                 f"Lightning with nothing on: {row['ratio_of_nothing_on']:.2f} x the bare loop"
             )
         elif row["kind"] == "generate":
