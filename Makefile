@@ -38,8 +38,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: setup ## train: CONFIG=rnn (scripts/configs/), RESUME=1, ARGS="--trainer.max_epochs 50"
-	charlm fit --config scripts/configs/$(CONFIG).yaml $(if $(RESUME),--ckpt_path last) $(ARGS)
+train: setup ## train: CONFIG=rnn (charlm/configs/), RESUME=1, ARGS="--trainer.max_epochs 50"
+	charlm fit --config charlm/configs/$(CONFIG).yaml $(if $(RESUME),--ckpt_path last) $(ARGS)
 
 generate: setup ## continue PREFIX="time traveller" with CHECKPOINT=... (none: the newest)
 	@charlm generate $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT") --prefix "$$PREFIX" $(ARGS)
@@ -56,10 +56,10 @@ lint: setup ## ruff and the type checker
 	mypy
 
 bench: setup ## measure the speed against the book's loop and torch.nn
-	python scripts/benchmark.py $(ARGS)
+	python -m scripts.benchmarks $(ARGS)
 
 report: setup ## answer the book's questions by experiments: reports/exercises (ARGS=--full)
-	python scripts/report.py $(ARGS)
+	python -m scripts.report $(ARGS)
 
 clean: ## remove the environment and the caches; the logs of runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

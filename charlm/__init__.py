@@ -7,27 +7,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charlm.beams import beam_search as beam_search
     from charlm.checkpoint import load as load
-    from charlm.contexts import Context as Context
-    from charlm.contexts import read as read
-    from charlm.contexts import restore as restore
     from charlm.errors import UserError as UserError
-    from charlm.generation import generate as generate
-    from charlm.generation import generate_many as generate_many
+    from charlm.generation.beam_search import beam_search as beam_search
+    from charlm.generation.context import Context as Context
+    from charlm.generation.context import read as read
+    from charlm.generation.context import restore as restore
+    from charlm.generation.generate import generate as generate
+    from charlm.generation.generate import generate_many as generate_many
     from charlm.model import CharLM as CharLM
-    from charlm.vocabulary import Vocabulary as Vocabulary
+    from charlm.text.vocabulary import Vocabulary as Vocabulary
 
 _HOME = {
     "load": "checkpoint",
-    "generate": "generation",
-    "generate_many": "generation",
-    "read": "contexts",
-    "restore": "contexts",
-    "beam_search": "beams",
-    "Context": "contexts",
+    "generate": "generation.generate",
+    "generate_many": "generation.generate",
+    "read": "generation.context",
+    "restore": "generation.context",
+    "beam_search": "generation.beam_search",
+    "Context": "generation.context",
     "CharLM": "model",
-    "Vocabulary": "vocabulary",
+    "Vocabulary": "text.vocabulary",
     "UserError": "errors",
 }
 

@@ -13,9 +13,9 @@ import torch
 
 from charlm.errors import UserError
 from charlm.model import CharLM
-from charlm.vocabulary import Vocabulary
+from charlm.text.vocabulary import Vocabulary
 
-# The files of an export (``charlm.export``).
+# The files of an export (``charlm.export.safetensors``).
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 # Where a run keeps its checkpoints, with a logger and without.
 PLACES = ("lightning_logs/version_*/checkpoints", "checkpoints")

@@ -27,7 +27,7 @@ CHECKPOINT_COMMANDS = ("generate", "score", "export")
 
 USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
 
-  fit       train a model:            charlm fit --config scripts/configs/rnn.yaml
+  fit       train a model:            charlm fit --config charlm/configs/rnn.yaml
   validate  measure one on the validation text
   test      measure one on the test text
   generate  continue a prefix:        charlm generate --checkpoint last.ckpt --prefix "time t"
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
             _call(function, f"charlm {command}", given[1:])
             sys.stdout.flush()
         elif command in TRAINER_COMMANDS:
-            from charlm.training import run
+            from charlm.training.command_line import run
 
             run(arguments)
         else:

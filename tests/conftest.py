@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from charlm.corpora import CorpusUnavailable, read_corpus
+from charlm.text.corpora import CorpusUnavailable, read_corpus
 
 # A busy machine is no reason to fail.
 settings.register_profile("untimed", deadline=None)
@@ -39,7 +39,7 @@ def novel() -> str:
 @pytest.fixture(scope="session")
 def checkpoint(novel: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``last.ckpt`` of a run of debug.yaml."""
-    from running import CONFIGS, charlm
+    from helpers.running import CONFIGS, charlm
 
     folder = tmp_path_factory.mktemp("trained")
     options = ("--config", CONFIGS / "debug.yaml", "--trainer.default_root_dir", folder)

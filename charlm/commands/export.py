@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from charlm import export as exporting
+from charlm.export import safetensors as exporting
 
 
 def export(checkpoint: Path, output: Path, onnx: bool = False) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from charlm.checkpoint import Trained, load, newest
-from charlm.contexts import Context, check_prefix, read
 from charlm.errors import UserError
-from charlm.files import read_text
-from charlm.generation import check_options, generate_many
+from charlm.generation.context import Context, check_prefix, read
+from charlm.generation.generate import check_options, generate_many
+from charlm.text.files import read_text
 
 PREFIX = "time traveller"
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from charlm import heatmap
-from charlm.baselines import Baselines, Cost
 from charlm.checkpoint import contents, load
 from charlm.errors import UserError
-from charlm.files import atomic_writer, decode_stream, read_text
+from charlm.evaluation import surprisal as heatmap
+from charlm.evaluation.baselines import Baselines, Cost
+from charlm.evaluation.scoring import Score
+from charlm.evaluation.scoring import score as score_text
+from charlm.evaluation.training_text import training_ids
 from charlm.model import CharLM
-from charlm.scoring import Score
-from charlm.scoring import score as score_text
-from charlm.trained_on import training_ids
-from charlm.vocabulary import Vocabulary
+from charlm.text.files import atomic_writer, decode_stream, read_text
+from charlm.text.vocabulary import Vocabulary
 
 STANDARD_INPUT = "-"
 

@@ -1,0 +1,1 @@
+"""Which characters form a batch, held-out reading, and the data module."""

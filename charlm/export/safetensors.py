@@ -1,0 +1,88 @@
+"""A trained model as a folder of files that need no pickle and no charlm to be read.
+
+- ``model.safetensors``: the parameters by name, as ``CharLM`` names them;
+- ``config.json``: the architecture (``CharLM``'s options), the vocabulary with its
+  normalisation, and what data the model was trained on;
+- ``model.onnx``, if wanted: the single step (``charlm.export.onnx``).
+"""
+
+import inspect
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from charlm.checkpoint import CONFIG, WEIGHTS, contents, load
+from charlm.errors import UserError
+from charlm.export import onnx as onnx_step
+from charlm.model import CharLM
+from charlm.text.files import atomic_writer
+
+ONNX = "model.onnx"
+
+
+def export(checkpoint: str | Path, folder: Path, onnx: bool = False) -> list[Path]:
+    """Write the export of a checkpoint; the folder appears whole or not at all.
+
+    Args:
+        checkpoint: a checkpoint file.
+        folder: doesn't exist yet, or is empty.
+        onnx: write ``model.onnx``, too.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: the checkpoint can't be loaded (``charlm.checkpoint.load``), the folder is
+            there already or can't be written, or onnx isn't installed.
+    """
+    _refuse_existing(folder)
+    model, vocabulary = load(checkpoint)
+    content = contents(Path(checkpoint))
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    files = {
+        CONFIG: (json.dumps(_config(content), indent=1, ensure_ascii=False) + "\n").encode(),
+        WEIGHTS: safetensors.torch.save(weights, {"format": "pt"}),
+    }
+    if onnx:
+        files[ONNX] = onnx_step.serialise(model, vocabulary)
+    # Beside it, to be renamed: on the same disk, and never seen half-written.
+    target = Path(os.path.abspath(folder))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        for name, written in files.items():
+            with atomic_writer(temporary / name) as file:
+                file.write(written)
+        os.rename(temporary, target)
+    except OSError as error:
+        _refuse_existing(folder)  # it may have appeared meanwhile
+        raise UserError(f"Can't write {folder}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return [folder / name for name in files]
+
+
+def _refuse_existing(folder: Path) -> None:
+    try:
+        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise UserError(f"Can't read {folder}: {error.strerror or error}.") from error
+    if not is_free:
+        raise UserError(f"{folder} is there already: name a folder that isn't, or an empty one.")
+
+
+def _config(content: dict[str, Any]) -> dict[str, Any]:
+    hyper_parameters = content["hyper_parameters"]
+    # How layers are unrolled is the machine's matter.
+    options = set(inspect.signature(CharLM).parameters) - {"backend"}
+    data = content.get("datamodule_hyper_parameters")
+    return {
+        "format": "charlm",
+        "architecture": {n: v for n, v in hyper_parameters.items() if n in options},
+        "vocabulary": hyper_parameters["vocabulary"],
+        "data": data and {n: v for n, v in data.items() if n != "_instantiator"},
+    }

@@ -1,0 +1,55 @@
+"""Many texts at once, a lane each; each is the text that its context and seed give alone.
+
+B lanes
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from charlm.generation.context import Context
+from charlm.generation.sampling import Choosing, Draws
+from charlm.generation.step import choose_lanes
+
+# Lanes at once: they bound the memory, not the result.
+MAX_LANES = 64
+
+
+@torch.inference_mode()
+def continue_all(
+    contexts: Sequence[Context],
+    num_chars: int,
+    choosing: Choosing,
+    seeds: Sequence[int | None],
+    stop: Sequence[int] = (),
+) -> list[list[int]]:
+    """The ids that follow each context: ``num_chars``, or fewer where they come to ``stop``.
+
+    Args:
+        contexts: of one model, B.
+        choosing: how characters are chosen.
+        seeds: of each lane.
+        stop: ids at whose first occurrence a lane ends, or none.
+
+    Raises:
+        UserError: the model's predictions aren't finite numbers.
+    """
+    stepper = contexts[0].stepper
+    state = stepper.stack([context.state for context in contexts])
+    ids: list[list[int]] = [[] for _ in contexts]
+    # Of the lanes that still go on, one a row of the state.
+    going, draws = ids, [Draws(seed) for seed in seeds]
+    stop = list(stop)
+    for _ in range(num_chars):
+        ids_B = choosing.choose(stepper.logits(state), draws)
+        for lane, id_ in zip(going, ids_B.tolist(), strict=True):
+            lane.append(id_)
+        if stop:
+            rows = [row for row, lane in enumerate(going) if lane[-len(stop) :] != stop]
+            if not rows:
+                break
+            if len(rows) < len(going):
+                going, draws = [going[row] for row in rows], [draws[row] for row in rows]
+                state, ids_B = choose_lanes(state, rows), ids_B[rows]
+        state = stepper.step(ids_B, state)
+    return ids

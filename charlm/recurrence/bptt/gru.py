@@ -1,0 +1,165 @@
+"""Back-propagation through time of the GRU in its two forms, derived by hand.
+
+    T time steps · B lanes · H hidden size
+
+With x_r, x_z, x_n the input's parts of the preactivations, and h the state before a step:
+
+r = σ(x_r + W_hr h)
+z = σ(x_z + W_hz h)
+reset after:  n = tanh(x_n + r * q), q = W_hn h + b_hn
+reset before: n = tanh(x_n + W_hn q), q = r * h
+h' = (1 - z) * n + z * h
+
+Of a loss L let g = ∂L/∂h' through everything that comes after, and δ_r, δ_z, δ_n = ∂L/∂ the
+arguments of σ, σ and tanh; σ' = σ (1 - σ), tanh' = 1 - tanh². By the chain rule:
+
+δ_n = g * (1 - z) * (1 - n²)
+δ_z = g * (h - n) * z * (1 - z)
+
+reset after: δ_q = ∂L/∂q = δ_n * r
+δ_r = δ_n * q * r * (1 - r)
+∂L/∂h = g * z + W_hrᵀ δ_r + W_hzᵀ δ_z + W_hnᵀ δ_q
+∂L/∂W_hn = Σ_t δ_q hᵀ, ∂L/∂b_hn = Σ_t δ_q
+
+reset before: δ_q = W_hnᵀ δ_n
+δ_r = δ_q * h * r * (1 - r)
+∂L/∂h = g * z + W_hrᵀ δ_r + W_hzᵀ δ_z + r * δ_q
+∂L/∂W_hn = Σ_t δ_n qᵀ
+
+in both: ∂L/∂(x_r, x_z, x_n) = (δ_r, δ_z, δ_n), ∂L/∂W_hr = Σ_t δ_r hᵀ, ∂L/∂W_hz = Σ_t δ_z hᵀ
+
+Everything that g or δ_q is multiplied with is known from the forward pass: those factors are
+computed for all T steps at once. Three blocks lie side by side as the weights do, [T, B, 3H].
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from charlm.recurrence.bptt.activations import tanh_
+from charlm.recurrence.bptt.buffers import (
+    blocks,
+    gradients,
+    one_minus_square,
+    states,
+    steps,
+    times_complement,
+)
+from charlm.recurrence.products import By, mm
+
+
+class ResetAfter(torch.autograd.Function):
+    """(x [T, B, 3H], h_0 [B, H], W_hh [3H, H], b_hn [H]) -> (h [T, B, H], h_T [B, H]).
+
+    Overwrites x.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_TBG: Tensor, hidden_BH: Tensor, weight_hh: Tensor, bias_hn: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        T, B, H = len(x_TBG), *hidden_BH.shape
+        h_TBH, n_TBH = states(hidden_BH, T), x_TBG.new_empty(T, B, H)
+        x_TBG = x_TBG.detach()  # each step turns its own (x_r, x_z, x_n) into (r, z, q)
+        rz, q_and_x_n, h, n = steps(x_TBG[:, :, : 2 * H], x_TBG[:, :, 2 * H :], h_TBH, n_TBH)
+        r, z, _ = steps(*blocks(x_TBG, 3))
+        by_weight_t = By(weight_hh.t(), hidden_BH)
+        for t in range(T):
+            product = by_weight_t.mm(h[t])
+            rz[t].add_(product[:, : 2 * H]).sigmoid_()
+            q = product[:, 2 * H :].add_(bias_hn)
+            tanh_(torch.addcmul(q_and_x_n[t], r[t], q, out=n[t]))
+            q_and_x_n[t].copy_(q)
+            torch.lerp(n[t], h[t], z[t], out=h[t + 1])  # n + z * (h - n)
+        ctx.save_for_backward(h_TBH, x_TBG, n_TBH, weight_hh)
+        # The final state is a copy, so that to carry it isn't to carry the whole buffer.
+        return h_TBH[1:], h_TBH[T].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor | None, ...]:
+        h_TBH, gates_TBG, n_TBH, weight_hh = ctx.saved_tensors
+        T, H = len(d_outputs_TBH), d_final_BH.shape[1]
+        r_TBH, z_TBH, q_TBH = blocks(gates_TBG, 3)
+        # At first what g is multiplied with; each step turns its own into (δ_r, δ_z, δ_q).
+        delta_TBG = torch.empty_like(gates_TBG)
+        delta_r_TBH, delta_z_TBH, delta_q_TBH = blocks(delta_TBG, 3)
+        by_n_TBH = one_minus_square(n_TBH)  # δ_n = g * by_n
+        times_complement(by_n_TBH, z_TBH, out=by_n_TBH)
+        torch.mul(by_n_TBH, r_TBH, out=delta_q_TBH)
+        torch.mul(delta_q_TBH, q_TBH, out=delta_r_TBH)
+        times_complement(delta_r_TBH, r_TBH, out=delta_r_TBH)
+        torch.sub(h_TBH[:-1], n_TBH, out=delta_z_TBH).mul_(z_TBH)
+        times_complement(delta_z_TBH, z_TBH, out=delta_z_TBH)
+
+        g_TBH = gradients(d_outputs_TBH, d_final_BH)
+        delta, delta_by_gate = steps(delta_TBG, delta_TBG.unflatten(2, (3, H)))
+        g, g_for_gates, z = steps(g_TBH, g_TBH.unsqueeze(2), z_TBH)
+        by_weight = By(weight_hh, delta[0])
+        for t in reversed(range(T)):
+            delta_by_gate[t].mul_(g_for_gates[t + 1])
+            g[t].addcmul_(g[t + 1], z[t])
+            by_weight.addmm(g[t], delta[t], out=g[t])
+
+        delta_rows = delta_TBG.flatten(0, 1)
+        d_weight_hh = mm(h_TBH[:-1].flatten(0, 1).t(), delta_rows).t()
+        d_bias_hn = delta_rows[:, 2 * H :].sum(0)
+        torch.mul(g_TBH[1:], by_n_TBH, out=delta_q_TBH)  # δ_n in δ_q's place: now it is ∂L/∂x
+        return delta_TBG, g_TBH[0], d_weight_hh, d_bias_hn
+
+
+class ResetBefore(torch.autograd.Function):
+    """(x [T, B, 3H], h_0 [B, H], W_hh [3H, H]) -> (h [T, B, H], h_T [B, H]); overwrites x."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_TBG: Tensor, hidden_BH: Tensor, weight_hh: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        T, B, H = len(x_TBG), *hidden_BH.shape
+        h_TBH = states(hidden_BH, T)
+        q_TBH, n_TBH = x_TBG.new_empty(T, B, H), x_TBG.new_empty(T, B, H)
+        rz_TBG = x_TBG.detach()[:, :, : 2 * H]  # each step turns its own (x_r, x_z) into (r, z)
+        rz, x_n, h, q, n = steps(rz_TBG, x_TBG[:, :, 2 * H :], h_TBH, q_TBH, n_TBH)
+        r, z = steps(*blocks(rz_TBG, 2))
+        by_rz_t = By(weight_hh[: 2 * H].t(), hidden_BH)
+        by_n_t = By(weight_hh[2 * H :].t(), hidden_BH)
+        for t in range(T):
+            by_rz_t.addmm(rz[t], h[t], out=rz[t]).sigmoid_()
+            torch.mul(r[t], h[t], out=q[t])
+            tanh_(by_n_t.addmm(x_n[t], q[t], out=n[t]))
+            torch.lerp(n[t], h[t], z[t], out=h[t + 1])  # n + z * (h - n)
+        ctx.save_for_backward(h_TBH, rz_TBG, n_TBH, q_TBH, weight_hh)
+        return h_TBH[1:], h_TBH[T].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor | None, ...]:
+        h_TBH, rz_TBG, n_TBH, q_TBH, weight_hh = ctx.saved_tensors
+        T, B, H = n_TBH.shape
+        r_TBH, z_TBH = blocks(rz_TBG, 2)
+        # At first what δ_q, g and g are multiplied with; each step turns its own into δ.
+        delta_TBG = n_TBH.new_empty(T, B, 3 * H)
+        delta_r_TBH, delta_z_TBH, delta_n_TBH = blocks(delta_TBG, 3)
+        times_complement(q_TBH, r_TBH, out=delta_r_TBH)  # h * r * (1 - r), as q = r * h
+        torch.sub(h_TBH[:-1], n_TBH, out=delta_z_TBH).mul_(z_TBH)
+        times_complement(delta_z_TBH, z_TBH, out=delta_z_TBH)
+        times_complement(one_minus_square(n_TBH), z_TBH, out=delta_n_TBH)
+
+        g_TBH = gradients(d_outputs_TBH, d_final_BH)
+        zn_by_gate, rz = steps(delta_TBG[:, :, H:].unflatten(2, (2, H)), delta_TBG[:, :, : 2 * H])
+        delta_r, delta_n, r, z = steps(delta_r_TBH, delta_n_TBH, r_TBH, z_TBH)
+        g, g_for_gates = steps(g_TBH, g_TBH.unsqueeze(2))
+        by_rz, by_n = By(weight_hh[: 2 * H], rz[0]), By(weight_hh[2 * H :], g[0])
+        for t in reversed(range(T)):
+            zn_by_gate[t].mul_(g_for_gates[t + 1])
+            delta_q = by_n.mm(delta_n[t])
+            delta_r[t].mul_(delta_q)
+            g[t].addcmul_(g[t + 1], z[t]).addcmul_(r[t], delta_q)
+            by_rz.addmm(g[t], rz[t], out=g[t])
+
+        delta_rows = delta_TBG.flatten(0, 1)
+        d_weight_rz_t = mm(h_TBH[:-1].flatten(0, 1).t(), delta_rows[:, : 2 * H])
+        d_weight_n_t = mm(q_TBH.flatten(0, 1).t(), delta_rows[:, 2 * H :])
+        return delta_TBG, g_TBH[0], torch.cat([d_weight_rz_t, d_weight_n_t], dim=1).t()

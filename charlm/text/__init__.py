@@ -1,0 +1,1 @@
+"""Texts: files, normalisation, vocabulary, corpora and their download, encoding (no torch)."""

@@ -1,0 +1,107 @@
+"""Characters <-> ids.
+
+The vocabulary is that of the book (d2l.ai, "Text Preprocessing"): ``<unk>`` is id 0, then the
+characters by falling frequency. It is built from, and saved as, plain Python types, so that it
+travels inside a checkpoint together with the normalisation.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from charlm.errors import UserError
+from charlm.text.normalisation import NORMALISATIONS, normalise
+
+UNKNOWN = "<unk>"
+UNKNOWN_ID = 0
+
+
+def code_points(text: str) -> np.ndarray:
+    """The Unicode code points [N] of N characters, of type uint8 or uint32."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+class Vocabulary:
+    """A fixed, ordered set of characters; a character's id is its place in ``symbols``.
+
+    Args:
+        characters: the known characters, each once, most frequent first; they get ids 1, 2, ...
+            (id 0 is ``<unk>``, every other character).
+        normalisation: how a text is normalised before it is encoded.
+
+    Raises:
+        UserError: a character stands twice, an entry isn't one character, or the normalisation
+            is unknown.
+    """
+
+    def __init__(self, characters: Iterable[str], normalisation: str = "none") -> None:
+        known = tuple(characters)
+        if any(len(character) != 1 for character in known) or len(set(known)) != len(known):
+            raise UserError("A vocabulary is made of single characters, each of them once.")
+        if normalisation not in NORMALISATIONS:
+            normalise("", normalisation)
+        self.normalisation = normalisation
+        self.symbols = (UNKNOWN, *known)
+        codes = np.array([ord(character) for character in known], dtype=np.int64)
+        # The last entry is no known character: where every code above is looked up.
+        self._id_of_code = np.zeros(int(codes.max(initial=-1)) + 2, dtype=self.dtype)
+        self._id_of_code[codes] = np.arange(1, len(self.symbols))
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int], normalisation: str = "none") -> "Vocabulary":
+        """Characters by falling count; equal counts by code point, so that it is the same
+        everywhere."""
+        ordered = sorted(counts, key=lambda character: (-counts[character], character))
+        return cls(ordered, normalisation)
+
+    @classmethod
+    def from_text(cls, text: str, normalisation: str = "none") -> "Vocabulary":
+        """The vocabulary of a text that is normalised already."""
+        return cls.from_counts(Counter(text), normalisation)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Vocabulary":
+        """The inverse of ``config``."""
+        return cls(config["characters"], config["normalisation"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Plain types only: what a checkpoint stores."""
+        return {"characters": list(self.symbols[1:]), "normalisation": self.normalisation}
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest unsigned integer type that holds every id."""
+        return np.min_scalar_type(len(self.symbols) - 1)
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.config == other.config
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def normalise(self, text: str) -> str:
+        """Normalise ``text`` as the training corpus was."""
+        return normalise(text, self.normalisation)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids [N] of the N characters of a normalised text; unknown characters get id 0."""
+        return self._id_of_code.take(code_points(text), mode="clip")
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of the ids; ``<unk>`` for id 0."""
+        return "".join(self.symbols[i] for i in ids)
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """The characters of ``text`` that have no id, each once, in order of appearance."""
+        return [character for character in dict.fromkeys(text) if character not in self]
+
+    def __contains__(self, character: str) -> bool:
+        code = ord(character)
+        return code < len(self._id_of_code) and bool(self._id_of_code[code] != UNKNOWN_ID)

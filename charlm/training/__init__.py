@@ -1,0 +1,1 @@
+"""Everything of Lightning's: the module, callbacks, exact resume, the Trainer's command line."""

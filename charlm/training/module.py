@@ -1,0 +1,280 @@
+"""CharLMModule: loss, carried state, optimiser, metrics.
+
+T time steps · B lanes · V vocabulary
+"""
+
+import importlib
+import math
+from typing import Any, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+from torchmetrics import Metric
+
+from charlm.data.samplers import IGNORED, Batch
+from charlm.errors import UserError
+from charlm.model import CharLM, ModelState, detach
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.callbacks import CarriedState
+from charlm.training.resume.compatibility import change_learning_rate, check_data, check_model
+from charlm.training.resume.exact import ExactResume, last_written
+from charlm.training.truncation import run_again
+
+
+class NatsPerCharacter(Metric):
+    """The mean loss over characters, from the mean losses of windows of any length.
+
+    ``torchmetrics.MeanMetric`` would do, but its check for NaN is a wait on a GPU, and with the
+    check disabled it drops the weights (torchmetrics 1.9).
+    """
+
+    nats: Tensor
+    characters: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("nats", "characters"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, characters: Tensor | int) -> None:
+        """Add a window's mean ``loss`` [nats] over so many ``characters``."""
+        self.nats.add_(loss.double() * characters)
+        self.characters.add_(characters)
+
+    def add(self, nats: Tensor, characters: Tensor) -> None:
+        """Add the sums of another metric of the kind: what a run had before it was stopped."""
+        self.update(torch.zeros(()), 0)  # to torchmetrics, too, it is no longer empty
+        self.nats += nats.to(self.nats.device)
+        self.characters += characters.to(self.characters.device)
+
+    def compute(self) -> Tensor:
+        """Nats per character."""
+        return self.nats / self.characters
+
+
+class CharLMModule(L.LightningModule):
+    """Train a ``CharLM`` by truncated back-propagation through time.
+
+    One window of T steps is one batch, one ``training_step`` and one optimiser step, so that the
+    Trainer's clipping, schedulers, precision and checkpoints work as they are. Whether the hidden
+    state is carried (detached) or begins anew, each batch says for itself.
+
+    Args:
+        vocabulary: ``Vocabulary.config``: saved in the checkpoint with the weights.
+        learning_rate: of the optimiser.
+        optimizer: its class path, any of ``torch.optim``.
+        optimizer_options: its other arguments.
+        lr_scheduler: a class path of ``torch.optim.lr_scheduler``, stepped once an epoch.
+        lr_scheduler_options: its arguments.
+        backprop_steps: through how many steps back-propagation goes, k2 of BPTT(k1, k2); none: a
+            window's own T (k1). With more, the steps before the window are run again.
+        **architecture: see ``charlm.model.CharLM``.
+
+    Raises:
+        UserError: a class path that names no class or arguments it doesn't take; in training,
+            a loss that is not finite.
+    """
+
+    def __init__(
+        self,
+        vocabulary: dict[str, Any],
+        learning_rate: float = 1.0,
+        optimizer: str = "torch.optim.SGD",
+        optimizer_options: dict[str, Any] | None = None,
+        lr_scheduler: str | None = None,
+        lr_scheduler_options: dict[str, Any] | None = None,
+        backprop_steps: int | None = None,
+        **architecture: Any,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.vocabulary = Vocabulary.from_config(vocabulary)
+        self.model = CharLM(len(self.vocabulary), **architecture)
+        # Neither a buffer nor a parameter: its lanes are this run's, not the model's.
+        self.carried_state: ModelState | None = None
+        self.staged_state: ModelState | None = None
+        self._held_out_state: ModelState | None = None
+        self.grad_norm: Tensor | None = None
+        self.train_nats = NatsPerCharacter()
+        self.held_out_nats = NatsPerCharacter()
+        self._resumed_learning_rate: float | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The Trainer notes here which hook is running, fifty times a step: not by torch's way,
+        # which looks whether it is a parameter.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def configure_callbacks(self) -> list[Callback]:
+        return [CarriedState(), ExactResume()]
+
+    def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
+        """See ``CharLM.forward``."""
+        return cast(tuple[Tensor, ModelState], self.model(ids_TB, state))
+
+    # A run that goes on from a checkpoint
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raise a UserError for options that the checkpoint can't be used with."""
+        trainer: Any = self.trainer
+        is_training = trainer.state.fn == TrainerFn.FITTING
+        if is_training and trainer.datamodule:
+            before = checkpoint.get("datamodule_hyper_parameters", {})
+            check_data(before, dict(trainer.datamodule.hparams))
+        check_model(checkpoint["hyper_parameters"], dict(self.hparams))
+        self._resumed_learning_rate = checkpoint["hyper_parameters"]["learning_rate"]
+
+    def on_train_start(self) -> None:
+        if self._resumed_learning_rate is not None:
+            now = self.hparams["learning_rate"]
+            change_learning_rate(self.trainer, self._resumed_learning_rate, now)
+            self._resumed_learning_rate = None
+
+    # Training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean loss of one window, in nats per character."""
+        state = self.carried_state if batch.continues else None
+        reach = self._reach_beyond(batch, batch_idx)
+        if reach:
+            logits_TBV, self.staged_state = run_again(self.model, batch.inputs_TB, state, reach)
+        else:
+            logits_TBV, state = self(batch.inputs_TB, state)
+            self.staged_state = detach(state)
+        loss = F.cross_entropy(logits_TBV.flatten(0, 1), batch.targets_TB.flatten())
+        self.train_nats.update(loss.detach(), batch.targets_TB.numel())
+        # On a GPU every look at a value is a wait, so only the steps that are logged are looked at.
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        is_logged = (self.trainer.global_step + 1) % every == 0
+        if is_logged or loss.device.type == "cpu":
+            self._check_finite(loss)
+        if is_logged:
+            self.log("train/loss_step", loss.detach(), sync_dist=True)
+        return loss
+
+    def _reach_beyond(self, batch: Batch, batch_idx: int) -> int:
+        """How many steps before the window back-propagation reaches, k2 - k1."""
+        T, k2 = len(batch.inputs_TB), self.hparams["backprop_steps"]
+        if k2 is None or k2 == T:
+            return 0
+        if k2 < T:
+            raise UserError(
+                f"model.backprop_steps is {k2}, and data.num_steps {T}: the loss of the first "
+                f"{T - k2} characters would go unused; lower num_steps, or raise backprop_steps."
+            )
+        if batch_idx > 0 and not batch.continues:
+            raise UserError(
+                f"model.backprop_steps ({k2}) reaches beyond a window of {T} steps, but each batch "
+                "begins anew: take data.sampling sequential, or leave backprop_steps out."
+            )
+        return int(k2) - T
+
+    def _check_finite(self, loss: Tensor) -> None:
+        if math.isfinite(loss.item()):
+            return
+        optimizer = cast(Optimizer, self.optimizers())
+        norm = "none yet" if self.grad_norm is None else f"{self.grad_norm.item():.3g}"
+        raise UserError(
+            f"The loss is {loss.item()} in epoch {self.current_epoch}, step "
+            f"{self.trainer.global_step} (learning rate {optimizer.param_groups[0]['lr']:g}, norm of "
+            f"the last gradient {norm}): lower learning_rate, or clip harder with "
+            f"trainer.gradient_clip_val; {last_written(self.trainer)}."
+        )
+
+    def on_train_epoch_end(self) -> None:
+        nats = self.train_nats.compute()
+        self.train_nats.reset()
+        self.log("train/loss", nats, sync_dist=True)
+        self.log("train/perplexity", nats.exp(), sync_dist=True)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """The Trainer's own clipping, with the norm before it kept for the log."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self.grad_norm = get_total_norm(gradients)
+        is_logged = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        if is_logged:
+            self.log("train/grad_norm", self.grad_norm)
+        if gradient_clip_algorithm == "value":
+            if is_logged:
+                self.log("train/grad_max", get_total_norm(gradients, math.inf))
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            clip_grads_with_norm_(parameters, gradient_clip_val, self.grad_norm)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        options = self.hparams
+        optimizer = _build(
+            "optimizer",
+            options["optimizer"],
+            self.parameters(),
+            lr=options["learning_rate"],
+            **(options["optimizer_options"] or {}),
+        )
+        if options["lr_scheduler"] is None:
+            return cast(Optimizer, optimizer)
+        scheduler = _build(
+            "lr_scheduler",
+            options["lr_scheduler"],
+            optimizer,
+            **(options["lr_scheduler_options"] or {}),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    # Validation and test: the state of their own, carried likewise
+
+    def on_validation_epoch_start(self) -> None:
+        self._held_out_state = None
+        self.held_out_nats.reset()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        state = self._held_out_state if batch.continues else None
+        logits_TBV, self._held_out_state = self(batch.inputs_TB, state)
+        targets = batch.targets_TB.flatten()
+        num_targets = (targets != IGNORED).sum()
+        nats = F.cross_entropy(
+            logits_TBV.flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum"
+        )
+        # One of several processes may have no target.
+        self.held_out_nats.update(nats / num_targets.clamp(min=1), num_targets)
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_held_out("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_held_out("test")
+
+    def _log_held_out(self, stage: str) -> None:
+        nats = self.held_out_nats.compute()
+        self.log(f"{stage}/loss", nats, sync_dist=True)
+        self.log(f"{stage}/perplexity", nats.exp(), sync_dist=True)
+        self.log(f"{stage}/bits_per_character", nats / math.log(2), sync_dist=True)
+
+
+def _build(role: str, class_path: str, *args: Any, **options: Any) -> Any:
+    """An instance of the class at a path such as ``torch.optim.SGD``."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)(*args, **options)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UserError(
+            f"The {role} {class_path!r} with the options {options} can't be made: {error}."
+        ) from error

@@ -1,0 +1,129 @@
+"""The options of a run: those given, and below them those of the checkpoint it goes on from."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+
+from charlm.checkpoint import newest, read
+from charlm.training.logger import RunFolder
+from charlm.training.resume.exact import check_resumable
+
+# Of the machine, not of the run: a checkpoint doesn't bring them along.
+MACHINE_OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "plugins", "default_root_dir")
+# The checkpoint's entry.
+KEY = "options"
+
+
+class SaveConfig(SaveConfigCallback):
+    """All options of a run that trains: in ``config.yaml`` beside its logs, and in its checkpoints.
+
+    Args:
+        options: by section, in plain types.
+    """
+
+    def __init__(self, parser: Any, config: Any, options: dict[str, Any], **others: Any) -> None:
+        # Run again, the file is a new run.
+        config = config.clone()
+        config["ckpt_path"] = None
+        super().__init__(parser, config, **others)
+        self.options = {name: options[name] for name in options if name != "ckpt_path"}
+        # The command line links it to seed_everything.
+        self.options["data"] = {k: v for k, v in options["data"].items() if k != "seed"}
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.loggers:
+            super().setup(trainer, pl_module, stage)
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[KEY] = self.options
+
+
+class ResumingCLI(LightningCLI):
+    """Lightning's command line, where ``--ckpt_path`` goes on from a checkpoint.
+
+    An option that neither the command line nor its configuration file gives is the checkpoint's.
+    One that is given counts, or is refused when the checkpoint is loaded (``charlm.training.resume.compatibility``);
+    Lightning's own would let the checkpoint's override it unsaid. ``last`` and ``best`` are those
+    of the newest run.
+    """
+
+    # The checkpoint that the command goes on from, its step, and the run's folder to go on in.
+    resumed: Path | None = None
+    checkpoint: dict[str, Any]
+    resumed_step = 0
+    run_folder: RunFolder | None = None
+
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        self._arguments = list(sys.argv[1:] if args is None else args)
+
+    def _given(self, subcommand: str) -> dict[str, Any]:
+        """The options that the user gives, by section, and no defaults."""
+        # What data.seed is linked to has to be there; a seed can't be negative.
+        first, *others = self._arguments
+        parsed = self.parser.parse_args([first, "--seed_everything=-1", *others], defaults=False)
+        given: dict[str, Any] = parsed[subcommand].as_dict()
+        if given["seed_everything"] == -1:
+            del given["seed_everything"]
+        return given
+
+    def _parse_ckpt_path(self) -> None:
+        subcommand = self.config["subcommand"]
+        config = self.config[subcommand]
+        if not config["ckpt_path"]:
+            return
+        given = self._given(subcommand)
+        root = Path(config["trainer"]["default_root_dir"] or ".")
+        name = config["ckpt_path"]
+        self.resumed = newest(root, [name]) if name in ("last", "best") else Path(name)
+        self.checkpoint = checkpoint = read(self.resumed)
+        if subcommand == "fit":
+            check_resumable(checkpoint)
+            self.resumed_step = checkpoint["global_step"]
+            folder = RunFolder.of_last_checkpoint(self.resumed)
+            is_given = "default_root_dir" in given.get("trainer", {})
+            if folder and (not is_given or folder.root == root.resolve()):
+                self.run_folder = folder
+                # Beside the options that the run began with stand those that it went on with.
+                self.save_config_kwargs["config_filename"] = (
+                    f"config-from-step-{self.resumed_step}.yaml"
+                )
+        below = {subcommand: without(options_of(checkpoint, subcommand), given)}
+        self.config = self.parser.parse_object(below, self.config)
+        self.config[subcommand]["ckpt_path"] = str(self.resumed)
+
+
+def options_of(checkpoint: dict[str, Any], subcommand: str) -> dict[str, Any]:
+    """The options of a checkpoint's run, by section, as far as they concern ``subcommand``."""
+    options = checkpoint.get(KEY)
+    if options is None:
+        # Trained by a program of its own: what the model and the data keep themselves.
+        model = dict(checkpoint["hyper_parameters"])
+        data = dict(checkpoint.get("datamodule_hyper_parameters", {}))
+        for name in ("vocabulary", "_instantiator"):
+            model.pop(name, None)
+        for name in ("corpus_used", "corpus_digest", "seed", "_instantiator"):
+            data.pop(name, None)
+        options = {"model": model, "data": data}
+        if subcommand == "fit" and "datamodule_hyper_parameters" in checkpoint:
+            options["seed_everything"] = checkpoint["datamodule_hyper_parameters"]["seed"]
+    if subcommand != "fit":
+        return {section: options[section] for section in ("model", "data")}
+    return without(options, {"trainer": dict.fromkeys(MACHINE_OPTIONS)})
+
+
+def without(options: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The options that aren't among the given ones, section by section."""
+    kept: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, dict):
+            theirs = given.get(name, {})
+            kept[name] = {option: value[option] for option in value if option not in theirs}
+        elif name not in given:
+            kept[name] = value
+    return kept

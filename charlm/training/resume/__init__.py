@@ -1,0 +1,1 @@
+"""Exact resume: everything that knows Lightning's counters."""

@@ -1,0 +1,269 @@
+"""Which checkpoints a run writes: the last, to resume from, and the best."""
+
+import fcntl
+import io
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import CheckpointIO
+from torch import Tensor, distributed
+
+from charlm.checkpoint import read
+from charlm.errors import Stopped, UserError
+from charlm.text.files import atomic_writer
+from charlm.training.resume.signals import NAMES, StopSignals
+
+SECONDS_BETWEEN = 60.0
+
+
+class WholeFiles(CheckpointIO):
+    """Checkpoints that are written whole or not at all, and read only if they are undamaged."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        # In memory first: torch's writer tells a full disk by an assertion of its own.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with atomic_writer(Path(path)) as file:
+            file.write(content.getbuffer())
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """``last.ckpt``: where the run stands. Ctrl-C and SIGTERM write it too, and stop the run.
+
+    It is written between two batches, when everything that belongs to the first is done, and at
+    the run's end.
+
+    Args:
+        every_n_train_steps: write it every so many steps; none: about once a minute.
+    """
+
+    def __init__(self, every_n_train_steps: int | None = None) -> None:
+        if every_n_train_steps is not None and every_n_train_steps < 1:
+            raise UserError(
+                f"checkpoint.every_n_train_steps is {every_n_train_steps}: it must be at least 1, or "
+                "null for about once a minute."
+            )
+        # With top_k 0 it does nothing of its own accord.
+        super().__init__(filename="last", monitor=None, save_top_k=0)
+        self.every_n_train_steps = every_n_train_steps
+        self.signals = StopSignals()
+        self._step_written = -1
+        self._written_at = 0.0
+        self._folder_lock: int | None = None
+
+    @property
+    def state_key(self) -> str:
+        # Not Lightning's, which changes with the interval: it may change between two resumes.
+        return type(self).__name__
+
+    @property
+    def path(self) -> Path:
+        assert self.dirpath is not None
+        return Path(self.dirpath) / "last.ckpt"
+
+    @property
+    def written(self) -> list[Path]:
+        """The file, if there is one."""
+        return [self.path] if self.dirpath is not None and self.path.is_file() else []
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and self._is_on(trainer) and trainer.is_global_zero:
+            self._lock()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._step_written = -1
+        self._written_at = time.monotonic()
+        if self._is_on(trainer):
+            self.signals.take()  # after Lightning, which at the end gives back what it found
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # Between two steps: gradients that are being accumulated aren't saved.
+        if self._is_on(trainer) and batch_idx % trainer.accumulate_grad_batches == 0:
+            self._write_or_stop(trainer)
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        if self._is_on(trainer) and trainer.validating and self.signals.received:
+            self._write_or_stop(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._is_on(trainer) and self._step_written != trainer.global_step:
+            self._write(trainer)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        # What is in memory now may be half a step: the file that there is, is the one to keep.
+        self._let_go()
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._let_go()
+
+    def _is_on(self, trainer: L.Trainer) -> bool:
+        return not trainer.fast_dev_run  # type: ignore[attr-defined]
+
+    def _write_or_stop(self, trainer: L.Trainer) -> None:
+        due, received = self._wishes(trainer)
+        if due or received:
+            self._write(trainer)
+        if received:
+            raise Stopped(
+                f"Stopped by {NAMES[received]} at step {trainer.global_step}; go on with: "  # type: ignore[index]
+                f"charlm fit --ckpt_path {self.path}",
+                received,
+            )
+
+    def _wishes(self, trainer: L.Trainer) -> tuple[bool, int]:
+        """Whether to write, and the signal to stop for (0: none): the same for all processes."""
+        step = trainer.global_step
+        if self.every_n_train_steps is None:
+            due = time.monotonic() - self._written_at >= SECONDS_BETWEEN
+        else:
+            due = step > 0 and step % self.every_n_train_steps == 0
+        wishes = due and step != self._step_written, self.signals.received or 0
+        if trainer.world_size == 1:
+            return wishes
+        tensor = torch.tensor(wishes, device=trainer.strategy.root_device, dtype=torch.long)
+        distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+        due, received = tensor.tolist()
+        return bool(due), received
+
+    def _write(self, trainer: L.Trainer) -> None:
+        # Else a run that is killed now would go on after steps that its log lacks.
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
+        self._save_checkpoint(trainer, str(self.path))
+        self._step_written = trainer.global_step
+        self._written_at = time.monotonic()
+
+    # Its state: nothing to remember but the folder, which may have been moved
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
+
+    # Not Lightning's moments to write
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        pass
+
+    def on_train_epoch_end(self, *args: Any) -> None:
+        pass
+
+    def on_validation_end(self, *args: Any) -> None:
+        pass
+
+    # One run a folder: two that resume the same one would write into each other
+
+    def _lock(self) -> None:
+        self._unlock()
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folder_lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._unlock()
+            raise UserError(
+                f"Another process is training into {folder}: wait for it, or name another run's "
+                "checkpoint with --ckpt_path."
+            ) from error
+        except OSError as error:
+            if not folder.is_dir():
+                raise UserError(
+                    f"Checkpoints can't be written into {folder} ({error.strerror}): name a folder "
+                    "for the logs with --trainer.default_root_dir."
+                ) from error
+            return  # a file system without locks
+        for left_behind in folder.glob(".*.ckpt.*.part"):
+            left_behind.unlink(missing_ok=True)  # by a process that was killed as it wrote
+
+    def _unlock(self) -> None:
+        if self._folder_lock is not None:
+            os.close(self._folder_lock)
+            self._folder_lock = None
+
+    def _let_go(self) -> None:
+        self.signals.give_back()
+        self._unlock()
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """``best.ckpt``: the lowest loss so far, of validation where there is one, else of training.
+
+    Args:
+        every_n_epochs: how often a better one is looked for.
+    """
+
+    def __init__(self, every_n_epochs: int = 1) -> None:
+        super().__init__(
+            filename="best",
+            monitor="train/loss",
+            enable_version_counter=False,
+            every_n_epochs=every_n_epochs,
+        )
+
+    @property
+    def state_key(self) -> str:
+        return type(self).__name__
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        with warnings.catch_warnings():
+            # That of a run that is resumed.
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if trainer.enable_validation:
+            self.monitor = "val/loss"
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        pass  # by epochs, not by steps
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning's copies all metrics before it asks.
+        if (trainer.current_epoch + 1) % self._every_n_epochs == 0:
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # The best of a run in another folder isn't the best of this one; but this one's folder may
+        # have been moved.
+        path = Path(cast(str, self.dirpath)) / "best.ckpt"
+        if not path.is_file() or not state_dict["best_model_path"]:
+            return
+        score = state_dict["best_model_score"]
+        self.best_model_path = self.kth_best_model_path = str(path)
+        self.best_model_score = self.kth_value = score
+        self.best_k_models = {str(path): score}
+
+    def _save_topk_checkpoint(
+        self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]
+    ) -> None:
+        # In a run that ends before its first validation nothing is the best.
+        if self.monitor in monitor_candidates:
+            super()._save_topk_checkpoint(trainer, monitor_candidates)

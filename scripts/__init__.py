@@ -1,0 +1,1 @@
+"""Programs beside the package: benchmarks, the report, the loop by hand."""

@@ -1,1 +1,0 @@
-"""The experiments of `make report`: the questions readers ask of the chapters, answered by runs."""

@@ -1,0 +1,1 @@
+"""The book's questions, answered by experiments: `make report`."""

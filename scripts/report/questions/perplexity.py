@@ -1,0 +1,125 @@
+"""How low can perplexity go?"""
+
+from collections.abc import Sequence
+from itertools import cycle, pairwise
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from scripts.report import picture
+from scripts.report.question import Found, Question, Table
+from scripts.report.statistics import compare, mean, spread
+from scripts.report.tasks import Result, Variant
+from scripts.report.variants import BASE
+
+SIZES = (32, 128, 256, 512)
+
+
+class Perplexity(Question):
+    name = "perplexity"
+    title = "How low can perplexity go?"
+    done = (
+        "One option at a time: the hidden size, the steps of a window (the characters of an epoch "
+        "stay the same), the learning rate; the epochs are the axis of each run."
+    )
+
+    def variants(self) -> dict[str, Variant]:
+        sizes = {
+            f"{size} units": BASE
+            if size == 128
+            else Variant(f"rnn-{size}", {"model.hidden_sizes": [size]})
+            for size in SIZES
+        }
+        rates = {
+            f"learning rate {rate}": Variant(f"rnn-128-lr-{rate}", {"model.learning_rate": rate})
+            for rate in (0.25, 2.0)
+        }
+        steps = {
+            f"{steps} steps": Variant(
+                f"rnn-128-{steps}-steps",
+                {"data.num_steps": steps, "trainer.log_every_n_steps": every},
+            )
+            for steps, every in ((12, 9), (70, 3))
+        }
+        return {**sizes, **rates, **steps}
+
+    def table(self, found: Found) -> Table:
+        rows = []
+        for label in found.runs:
+            best = found.best_held_out(label)
+            rows.append(
+                (
+                    label,
+                    spread(found.perplexity(label)),
+                    spread([bits for bits, _ in best]),
+                    f"{mean([epoch for _, epoch in best]):.0f}",
+                    spread(found.held_out(label)),
+                )
+            )
+        header = ("", "perplexity", "best held-out bits", "at epoch", "held-out bits at the end")
+        return Table(header, rows, "128 units, 35 steps and learning rate 1 are the same run.")
+
+    def answer(self, found: Found) -> str:
+        reached = {label: found.perplexity(label) for label in found.runs}
+        reached = {label: values for label, values in reached.items() if values}
+        lowest = min(reached, key=lambda label: mean(reached[label]))
+        sizes = [mean(reached[f"{size} units"]) for size in SIZES if f"{size} units" in reached]
+        falling = all(b < a for a, b in pairwise(sizes))
+        ends = found.held_out(lowest)
+        best = [bits for bits, _ in found.best_held_out(lowest)]
+        epoch = mean([epoch for _, epoch in found.best_held_out(lowest)])
+        first = (
+            f"The lowest is {spread(reached[lowest])}, with {lowest}"
+            f"{'; more units bring it down each time' if falling else ''}: 1 is the floor, and a "
+            "network that is large enough gets there by knowing the 10,000 characters by heart."
+            if mean(reached[lowest]) < 1.1
+            else f"In these epochs it gets down to {spread(reached[lowest])}, with {lowest}"
+            f"{'; more units bring it down each time' if falling else ''}; 1 would be the text "
+            "known by heart."
+        )
+        if compare(ends, best) == "higher":
+            second = (
+                f"That is memorising, not learning: on held-out text the same network was best at "
+                f"epoch {epoch:.0f}, with {spread(best)} bits per character, and ends at "
+                f"{spread(ends)}."
+            )
+        else:
+            second = (
+                f"Up to here it is learning: held-out bits are at their best at the end, "
+                f"{spread(ends)} per character, and haven't begun to rise."
+            )
+        return f"{first} {second}"
+
+    def draw(self, found: Found) -> Figure:
+        drawn, axes = picture.figure(2, sharey=True)
+        left, right = axes[0]
+        for (label, seeds), colour in zip(found.runs.items(), cycle(picture.COLOURS)):
+            epochs = [x for x, _ in seeds[0]["held_out"]]
+            bits = mean_of(seeds, "held_out", epochs)
+            dash = "-" if "units" in label else "--"
+            if "units" in label:
+                training = mean_of(seeds, "curve", epochs)
+                left.plot(training, bits, dash, marker=".", color=colour, label=label)
+            right.plot(epochs, bits, dash, color=colour, label=label)
+        left.invert_xaxis()
+        left.set_xscale("log")
+        ticks = [1, 1.5, 2, 3, 5, 8, 12, 17]
+        left.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        left.minorticks_off()
+        picture.label(
+            left,
+            "training perplexity (falling)",
+            "held-out bits per character",
+            "memorising goes right, learning goes down",
+        )
+        # One that fails would flatten all the others.
+        left.set_ylim(top=min(left.get_ylim()[1], 5.5))
+        picture.label(right, "epoch", "", legend={"fontsize": 6.5})
+        return drawn
+
+
+def mean_of(seeds: Sequence[Result], key: str, epochs: Sequence[float]) -> list[float]:
+    """The seeds' mean of a curve, at the epochs."""
+    curves = [np.array(run[key]) for run in seeds]
+    at_epochs = [np.interp(epochs, points[:, 0], points[:, 1]) for points in curves]
+    return [float(value) for value in np.mean(at_epochs, axis=0)]

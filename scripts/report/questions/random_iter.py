@@ -1,0 +1,74 @@
+"""`use_random_iter=True` over a sequential iterator."""
+
+from matplotlib.figure import Figure
+
+from scripts.report import picture
+from scripts.report.question import Found, Question, Table
+from scripts.report.statistics import compare, spread
+from scripts.report.tasks import Variant
+from scripts.report.variants import BASE, RANDOM
+
+RESET, TRUE_RANDOM, CARRIED = (
+    "sequential, state reset",
+    "random sampling",
+    "sequential, state carried",
+)
+
+
+class RandomIter(Question):
+    name = "random-iter"
+    title = "`use_random_iter=True` with an iterator that was built sequential: what does that run measure?"
+    done = (
+        "The chapter's last cell hands the training loop an iterator that was built sequential: "
+        "the batches are those of the sequential partition, and only the state is reset at each "
+        "(`data.carry: false`). Against it, random sampling, and the sequential partition with "
+        "its state carried."
+    )
+
+    def variants(self) -> dict[str, Variant]:
+        return {
+            RESET: Variant("rnn-128-sequential-reset", {"data.carry": False}),
+            TRUE_RANDOM: RANDOM,
+            CARRIED: BASE,
+        }
+
+    def table(self, found: Found) -> Table:
+        rows = [
+            (label, spread(found.perplexity(label)), spread(found.held_out(label)))
+            for label in found.runs
+        ]
+        note = "Held-out text is read with its state carried, whatever the training did."
+        return Table(("batches", "perplexity", "held-out bits"), rows, note)
+
+    def answer(self, found: Found) -> str:
+        reset, random, carried = (found.perplexity(k) for k in (RESET, TRUE_RANDOM, CARRIED))
+        against_random, against_carried = compare(reset, random), compare(reset, carried)
+        how = {"lower": "lower", "higher": "higher"}
+        if against_random == "alike":
+            first = (
+                f"It isn't random sampling, but can't be told from it by its figure: {spread(reset)} "
+                f"against {spread(random)}."
+            )
+        else:
+            first = (
+                "It measures the sequential partition without its memory, not random sampling: its "
+                f"perplexity is {spread(reset)}, {how[against_random]} than the {spread(random)} of "
+                "windows that are truly drawn at random."
+            )
+        if against_carried == "alike":
+            second = (
+                f"Nor does the lost state cost anything here: with it carried, it is "
+                f"{spread(carried)}."
+            )
+        else:
+            second = (
+                f"With the state carried, the same batches end {how[compare(carried, reset)]}, at "
+                f"{spread(carried)}: that difference is what the reset at each batch "
+                f"{'costs' if against_carried == 'higher' else 'gains'}."
+            )
+        return f"{first} {second}"
+
+    def draw(self, found: Found) -> Figure:
+        drawn, ax = picture.figure()
+        picture.training(ax, found.runs)
+        return drawn

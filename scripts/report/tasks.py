@@ -1,0 +1,257 @@
+"""What the report's experiments consist of: ordinary training runs, and measurements beside them.
+
+Each task has a result, a JSON file that says what it was computed from: the task's own settings
+and the code. A task whose file is there and still true isn't done again.
+"""
+
+import ast
+import hashlib
+import json
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import charlm
+from charlm.text.files import atomic_writer
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIG = "charlm/configs/exercise.yaml"
+# Seen from the root; TensorBoard finds the runs there, as it does all others.
+FOLDER = Path("lightning_logs/exercises")
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is done: the epochs of a run, and the seeds of each."""
+
+    name: str
+    epochs: int
+    seeds: int
+
+    def num_epochs(self, share: float) -> int:
+        return max(2, round(self.epochs * share))
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A configuration, as its difference from ``charlm/configs/exercise.yaml``.
+
+    Args:
+        name: also of the folder of its logs.
+        options: by their names on the command line.
+        share: of the scale's epochs.
+        seeds: at the full scale, where it isn't the scale's number.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1.0
+    seeds: int | None = None
+
+    def runs(self, scale: Scale) -> "list[Run]":
+        num_seeds = self.seeds if self.seeds and scale.name == "full" else scale.seeds
+        return [Run(self, seed, scale.num_epochs(self.share)) for seed in range(num_seeds)]
+
+
+class Task(ABC):
+    """Something to be done once, with a result in plain types."""
+
+    name: str
+    settings: dict[str, Any]
+
+    @property
+    @abstractmethod
+    def code(self) -> str:
+        """A digest of the code that the result depends on."""
+
+    @cached_property
+    def key(self) -> str:
+        """The task's settings as a digest, without the code."""
+        return digest(json.dumps(self.settings, sort_keys=True))
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / "results" / f"{self.name}-{self.key[:8]}.json"
+
+    def result(self, keep: bool = False) -> Result | None:
+        """What was computed before; none if that was by other code, unless it is to be kept."""
+        try:
+            content = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return None
+        if content.get("settings") != self.settings:
+            return None
+        if content.get("code") != self.code and not keep:
+            return None
+        result: Result = content["result"]
+        return result
+
+    def is_by_other_code(self) -> bool:
+        """Whether there is a result, and it was computed by other code."""
+        return self.result(keep=True) is not None and self.result() is None
+
+    def save(self, result: Result) -> None:
+        self.write({"settings": self.settings, "code": self.code, "result": result})
+
+    def write(self, content: dict[str, Any]) -> None:
+        with atomic_writer(self.path) as file:
+            file.write(json.dumps(content).encode())
+
+
+class Run(Task):
+    """``charlm fit`` with a variant's options, one seed."""
+
+    def __init__(self, variant: Variant, seed: int, epochs: int) -> None:
+        self.variant, self.seed, self.epochs = variant, seed, epochs
+        self.name = f"{variant.name}-{epochs}-epochs-seed-{seed}"
+        self.settings = {
+            "options": {key: variant.options[key] for key in sorted(variant.options)},
+            "config": tree((ROOT / CONFIG).read_text(), "yaml"),
+            "seed": seed,
+            "epochs": epochs,
+        }
+
+    @property
+    def code(self) -> str:
+        return code_of("charlm.training.command_line")
+
+    def result(self, keep: bool = False) -> Result | None:
+        """As any task's; where only the reading of the log has changed, it is read anew."""
+        result = super().result(keep)
+        if result is None or result.get("reader") == code_of("scripts.report.running"):
+            return result
+        log = ROOT / result["log"]
+        if not log.is_dir():
+            return None
+        from scripts.report.running import read_log
+
+        result |= read_log(log) | {
+            "log": result["log"],
+            "reader": code_of("scripts.report.running"),
+        }
+        content = json.loads(self.path.read_text())
+        self.write(content | {"result": result})
+        return result
+
+    def save(self, result: Result) -> None:
+        super().save(result | {"reader": code_of("scripts.report.running")})
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.name
+
+    @property
+    def arguments(self) -> list[str]:
+        """What stands after ``charlm``, for a run from the repository's root."""
+        options = {
+            **self.variant.options,
+            "trainer.max_epochs": self.epochs,
+            "trainer.check_val_every_n_epoch": max(1, self.epochs // 25),
+            "trainer.default_root_dir": str(self.folder),
+            "seed_everything": self.seed,
+        }
+        return ["fit", "--config", CONFIG, *(option(*item) for item in options.items())]
+
+    @property
+    def command(self) -> str:
+        return shlex.join(["charlm", *self.arguments])
+
+
+class Measure(Task):
+    """A function of some runs' results and its own arguments.
+
+    Args:
+        function: at the top level of a module of ``scripts.report``; it gets the results of ``runs``
+            as a list, then the arguments by name, and returns plain types.
+        runs: that must be done before.
+        alone: with nothing else running: it measures time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Result],
+        runs: "list[Run] | None" = None,
+        alone: bool = False,
+        **arguments: Any,
+    ) -> None:
+        self.name, self.function, self.alone = name, function, alone
+        self.runs, self.arguments = runs or [], arguments
+        self.settings = {
+            "function": f"{function.__module__}.{function.__qualname__}",
+            "runs": [run.key for run in self.runs],
+            "arguments": json.loads(json.dumps(arguments)),
+        }
+
+    @property
+    def code(self) -> str:
+        return digest(code_of(self.function.__module__), *(run.code for run in self.runs))
+
+
+def option(name: str, value: Any) -> str:
+    """``--name=value``, as the command line reads it."""
+    return f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+# Which code a result depends on: read from the imports, so that a change elsewhere, or of a
+# comment, makes nothing stale.
+
+
+@cache
+def code_of(module: str) -> str:
+    """A digest of a module and of all it imports from charlm and scripts."""
+    found: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = source(name)
+        if path is None or name in found:
+            continue
+        text = path.read_text()
+        found[name] = tree(text)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                waiting.append(node.module)
+                waiting += [f"{node.module}.{alias.name}" for alias in node.names]
+    return digest(*(found[name] for name in sorted(found)))
+
+
+def source(module: str) -> Path | None:
+    """The file of a module of ours."""
+    package = Path(charlm.__file__).parent.parent
+    for root in (package, ROOT):
+        path = root.joinpath(*module.split("."))
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def tree(text: str, language: str = "python") -> str:
+    """A text's meaning: without comments, layout and docstrings."""
+    if language == "yaml":
+        lines = (line.split("#")[0].rstrip() for line in text.splitlines())
+        return "\n".join(line for line in lines if line)
+    parsed = ast.parse(text)
+    for node in ast.walk(parsed):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            del body[0]
+    return ast.dump(parsed)

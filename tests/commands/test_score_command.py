@@ -1,0 +1,251 @@
+"""``charlm score`` and ``charlm export`` as a user runs them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.running import Outcome, charlm
+
+from charlm.checkpoint import load
+from charlm.evaluation.scoring import score
+
+pytestmark = pytest.mark.usefixtures("novel")
+
+
+@pytest.fixture
+def text(tmp_path: Path, novel: str) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(novel[30_000:34_000])
+    return path
+
+
+def run(checkpoint: Path, *arguments: object) -> Outcome:
+    return charlm("score", "--checkpoint", checkpoint, *arguments)
+
+
+def objects(outcome: Outcome) -> list[dict[str, Any]]:
+    assert outcome.code == 0, outcome.err
+    return [json.loads(line) for line in outcome.out.splitlines()]
+
+
+def test_one_object_a_text_with_what_the_library_says(
+    checkpoint: Path, text: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "short.txt").write_text("Été!")
+    whole, short = objects(run(checkpoint, "--json", text, tmp_path / "short.txt"))
+    scored = score(*load(checkpoint), text.read_text())
+    assert whole == {
+        "name": str(text),
+        "characters": len(scored.text),
+        "unknown": 0,
+        "nats": scored.nats,
+        "nats_per_character": scored.nats_per_character,
+        "bits_per_character": scored.bits_per_character,
+        "perplexity": scored.perplexity,
+        "protocol": "carried",
+        "lanes": 1,
+        "window": None,
+    }
+    assert short["name"].endswith("short.txt")
+    assert short["characters"] == 1  # the normalisation is the book's
+
+
+def test_the_table_says_the_same_and_how_it_was_measured(checkpoint: Path, text: Path) -> None:
+    [scored] = objects(run(checkpoint, "--json", text, "--lanes", 3))
+    outcome = run(checkpoint, text, "--lanes", 3)
+    header, row, remark = outcome.out.splitlines()
+    assert re.split("  +", header)[1:] == [
+        "characters",
+        "unknown",
+        "nats",
+        "bits per character",
+        "perplexity",
+    ]
+    assert row.split()[-2:] == [
+        f"{scored['bits_per_character']:.4f}",
+        f"{scored['perplexity']:.4f}",
+    ]
+    assert remark == "Read in 3 lanes: all but the first began with one character of context."
+    windows = run(checkpoint, text, "--protocol", "windows", "--window", 35)
+    assert windows.out.splitlines()[-1] == "The state was zeroed every 35 characters."
+
+
+def test_standard_input_in_a_process_of_its_own_without_lightning(
+    checkpoint: Path, text: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import sys; from charlm.cli import main; code = main(sys.argv[1:]);"
+        "assert not {'lightning', 'pytorch_lightning'} & set(sys.modules); sys.exit(code)"
+    )
+    score_command = ["score", "--checkpoint", checkpoint, "--json", "--baselines", "-"]
+    with text.open("rb") as file:
+        outcome = subprocess.run(
+            [sys.executable, "-c", program, *map(str, score_command)],
+            stdin=file,
+            capture_output=True,
+            text=True,
+        )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    piped = json.loads(outcome.stdout)
+    [named] = objects(run(checkpoint, "--json", "--baselines", text))
+    assert piped["name"] == "-"
+    assert piped["bits_per_character"] == pytest.approx(named["bits_per_character"], abs=1e-6)
+    assert piped["baselines"] == named["baselines"]
+    export_command = ["export", "--checkpoint", checkpoint, "--output", tmp_path / "e", "--onnx"]
+    outcome = subprocess.run(
+        [sys.executable, "-c", program, *map(str, export_command)], capture_output=True, text=True
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+def test_the_network_stands_among_the_baselines_the_best_first(
+    checkpoint: Path, text: Path
+) -> None:
+    [scored] = objects(run(checkpoint, "--json", "--baselines", text))
+    lines = run(checkpoint, "--baselines", text).out.splitlines()
+    assert lines[3].endswith("alone  after the training text")
+    rows = {
+        match[1]: match[2]
+        for match in re.finditer(r"^(.*?)  .* (\S+)$", "\n".join(lines[4:]), re.M)
+    }
+    assert rows["RNN 64 (last.ckpt)"] == f"{scored['bits_per_character']:.4f}"
+    assert {f"Markov, order {n}" for n in range(6)} | {"gzip", "bzip2", "xz"} < set(rows)
+    costs = [float(cost) for cost in rows.values()]
+    assert costs == sorted(costs)
+    # Trained for seconds it beats the letters' frequencies, and no compressor.
+    assert rows["PPMd"] < rows["RNN 64 (last.ckpt)"] < rows["Markov, order 0"]
+
+
+def trained_on_a_file(folder: Path, novel: str) -> tuple[Path, Path]:
+    """A text of one's own, and the checkpoint of a step on it."""
+    from helpers.running import CONFIGS
+
+    path = folder / "mine.txt"
+    path.write_text(novel[:8000])
+    options = ("--data.path", path, "--trainer.max_steps", 1, "--trainer.default_root_dir", folder)
+    outcome = charlm("fit", "--config", CONFIGS / "debug.yaml", *options)
+    assert outcome.code == 0, outcome.err
+    return path, folder / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+
+
+def test_a_training_text_that_is_gone_or_changed_is_told_and_left_out(
+    novel: str, text: Path, tmp_path: Path
+) -> None:
+    mine, trained = trained_on_a_file(tmp_path, novel)
+    [scored] = objects(run(trained, "--json", "--baselines", text))
+    assert scored["baselines"]["Markov, order 2"]["after"] > 0
+    for change, told in (
+        (lambda: mine.write_text(novel[:7999]), "has changed since the model was trained"),
+        (mine.unlink, "The training text can't be read again"),
+    ):
+        change()
+        outcome = run(trained, "--json", "--baselines", text)
+        [without] = objects(outcome)
+        assert told in outcome.err
+        assert outcome.err.endswith("Only the compressors are compared.\n")
+        assert without["baselines"]["xz"]["after"] is None
+        assert without["baselines"]["xz"]["alone"] == scored["baselines"]["xz"]["alone"]
+        assert "Markov, order 2" not in without["baselines"]
+
+
+def test_unknown_characters_are_named(tmp_path: Path, text: Path) -> None:
+    from charlm.model import CharLM
+    from charlm.text.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary.from_text(text.read_text(), "none")
+    model = CharLM(len(vocabulary), hidden_sizes=[8])
+    weights = {f"model.{name}": weight for name, weight in model.state_dict().items()}
+    options = {"hidden_sizes": [8], "vocabulary": vocabulary.config}
+    torch.save({"state_dict": weights, "hyper_parameters": options}, tmp_path / "own.ckpt")
+    (tmp_path / "greek.txt").write_text("γνῶθι " + "".join(map(chr, range(0x4E00, 0x4E20))))
+    outcome = run(tmp_path / "own.ckpt", tmp_path / "greek.txt", "--baselines")
+    assert "Unknown to the model, and scored as <unk>: 'γ' 'ν' 'ῶ' 'θ' 'ι' " in outcome.out
+    assert " and 27 more.\n" in outcome.out
+    assert "doesn't tell what text it was trained on" in outcome.err
+
+
+def test_the_page_is_written_whole_and_the_terminal_shaded(
+    checkpoint: Path, text: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "pages" / "out.html"
+    outcome = run(checkpoint, text, "--html", page, "--ansi")
+    assert outcome.code == 0, outcome.err
+    content = page.read_text("utf-8")
+    assert content.startswith("<!DOCTYPE html>")
+    assert content.endswith("</html>\n")
+    assert content.count('<i class="s') == len(score(*load(checkpoint), text.read_text()).text)
+    assert "RNN 64 (last.ckpt)" in content
+    assert outcome.out.count("\x1b[") > 1000
+    assert [path.name for path in page.parent.iterdir()] == ["out.html"]
+
+
+def test_texts_in_another_encoding_and_order_of_arguments(
+    checkpoint: Path, text: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "wide.txt").write_text(text.read_text(), "utf-16")
+    outcome = charlm(
+        *("score", tmp_path / "wide.txt", "--json", "--checkpoint", checkpoint),
+        *("--encoding", "utf-16"),
+    )
+    [wide] = objects(outcome)
+    [plain] = objects(run(checkpoint, "--json", text))
+    assert wide["nats"] == plain["nats"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ([], 2, "the following arguments are required"),
+        (["missing.txt"], 1, "Can't read missing.txt"),
+        (["."], 1, "is a directory"),
+        (["latin.txt"], 1, "with --encoding."),
+        (["text.txt", "--encoding", "klingon"], 1, "--encoding takes one that Python knows"),
+        (["empty.txt"], 1, "empty.txt is empty"),
+        (["digits.txt"], 1, "digits.txt: Nothing is left of the text"),
+        (["text.txt", "--protocol", "x"], 1, "Unknown protocol 'x'"),
+        (["text.txt", "--protocol", "windows"], 1, "takes --window"),
+        (["text.txt", "--lanes", "0"], 1, "at least 1"),
+        (["text.txt", "--lanes", "x"], 2, "lanes"),
+        (["text.txt", "--backend", "x"], 1, "Unknown backend 'x'"),
+        (["text.txt", "--device", "x"], 1, "The device 'x' can't be used"),
+        (["text.txt", "--json", "--ansi"], 1, "Choose one of --json and --ansi"),
+        (["-", "-"], 1, "name it once"),
+        (["text.txt", "--html", "text.txt/out.html"], 1, "Can't write text.txt/out.html"),
+        (["text.txt", "--checkpoint", "text.txt"], 1, "can't be read as a checkpoint"),
+        (["text.txt", "--checkpoint", "."], 1, "is no export"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing(
+    arguments: list[str],
+    code: int,
+    told: str,
+    checkpoint: Path,
+    text: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("latin.txt").write_bytes("é".encode("latin-1"))
+    Path("empty.txt").touch()
+    Path("digits.txt").write_text("1 2 3")
+    before = sorted(tmp_path.rglob("*"))
+    outcome = run(checkpoint, *arguments)
+    assert outcome.code == code
+    assert told in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_no_page_is_written_when_one_of_the_texts_is_wrong(
+    checkpoint: Path, text: Path, tmp_path: Path
+) -> None:
+    outcome = run(checkpoint, text, tmp_path / "missing.txt", "--html", tmp_path / "out.html")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert not (tmp_path / "out.html").exists()

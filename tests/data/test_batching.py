@@ -1,0 +1,140 @@
+"""Which characters form a batch: laws that hold for every text length, lanes, steps and seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.data.samplers import IGNORED, HeldOut, LaneSampler, Sampler, WindowSampler, gather
+from charlm.errors import UserError
+
+SAMPLERS = (LaneSampler, WindowSampler)
+
+
+@st.composite
+def sampler(draw: st.DrawFn, classes: tuple[type[Sampler], ...] = SAMPLERS) -> Sampler:
+    num_lanes = draw(st.integers(1, 7))
+    num_steps = draw(st.integers(1, 9))
+    least = (num_lanes + 1) * num_steps
+    num_characters = draw(st.integers(least, least + 300))
+    return draw(st.sampled_from(classes))(
+        num_characters, num_lanes, num_steps, draw(st.integers(0, 99))
+    )
+
+
+epochs = st.integers(0, 1000)
+
+
+@given(sampler(), epochs)
+def test_no_character_is_trained_on_twice_in_an_epoch_and_none_lies_outside(
+    sampler: Sampler, epoch: int
+) -> None:
+    targets = [
+        start + 1 + step
+        for k in range(len(sampler))
+        for start in sampler.starts(epoch, k)
+        for step in range(sampler.num_steps)
+    ]
+    assert len(targets) == len(sampler) * sampler.num_lanes * sampler.num_steps
+    assert len(set(targets)) == len(targets)
+    assert min(targets) >= 1
+    assert max(targets) < sampler.num_characters
+
+
+@given(sampler((LaneSampler,)), epochs)
+def test_a_lane_begins_where_it_ended_in_the_batch_before(sampler: Sampler, epoch: int) -> None:
+    assert not sampler.continues(0)
+    for k in range(1, len(sampler)):
+        assert sampler.continues(k)
+        before = sampler.starts(epoch, k - 1)
+        np.testing.assert_array_equal(sampler.starts(epoch, k), before + sampler.num_steps)
+
+
+@given(sampler((WindowSampler,)), epochs)
+def test_windows_lie_on_one_grid_and_never_continue(sampler: Sampler, epoch: int) -> None:
+    starts = np.concatenate([sampler.starts(epoch, k) for k in range(len(sampler))])
+    assert len(set(starts % sampler.num_steps)) == 1
+    assert not any(sampler.continues(k) for k in range(len(sampler)))
+
+
+@given(sampler(), epochs, st.randoms(use_true_random=False))
+def test_a_batch_is_a_function_of_seed_epoch_and_index_alone(
+    sampler: Sampler, epoch: int, random: object
+) -> None:
+    fresh = type(sampler)(
+        sampler.num_characters, sampler.num_lanes, sampler.num_steps, sampler.seed
+    )
+    asked = [(e, k) for e in (epoch, epoch + 1) for k in range(len(sampler))]
+    before = {place: sampler.starts(*place) for place in asked}
+    random.shuffle(asked)  # type: ignore[attr-defined]
+    for place in asked:
+        np.testing.assert_array_equal(fresh.starts(*place), before[place])
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_epochs_and_seeds_differ(kind: type[Sampler]) -> None:
+    def first(epoch: int, seed: int) -> tuple[int, ...]:
+        return tuple(kind(10_000, 32, 35, seed).starts(epoch, 0))
+
+    assert len({first(epoch, 0) for epoch in range(10)}) > 5
+    assert len({first(0, seed) for seed in range(10)}) > 5
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_every_offset_of_an_epoch_is_within_the_window(kind: type[Sampler]) -> None:
+    offsets = {int(kind(10_000, 2, 5).starts(epoch, 0).min()) % 5 for epoch in range(100)}
+    assert offsets == set(range(5))
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_the_shortest_text_is_the_one_that_the_message_says(kind: type[Sampler]) -> None:
+    assert len(kind(33 * 35, 32, 35)) == 1
+    with pytest.raises(UserError, match=r"at least 1,155\b"):
+        kind(33 * 35 - 1, 32, 35)
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+@pytest.mark.parametrize(("lanes", "steps", "name"), [(0, 5, "num_lanes"), (5, -1, "num_steps")])
+def test_sizes_below_one_are_refused_by_name(
+    kind: type[Sampler], lanes: int, steps: int, name: str
+) -> None:
+    with pytest.raises(UserError, match=f"{name} is"):
+        kind(1000, lanes, steps)
+
+
+def test_the_book_s_run_has_eight_batches_an_epoch() -> None:
+    assert len(LaneSampler(10_000, 32, 35)) == 8
+
+
+@given(sampler(), epochs)
+def test_targets_are_the_inputs_moved_by_one(sampler: Sampler, epoch: int) -> None:
+    ids = np.arange(sampler.num_characters)
+    inputs_TB, targets_TB = gather(ids, sampler.starts(epoch, 0), sampler.num_steps)
+    assert inputs_TB.shape == (sampler.num_steps, sampler.num_lanes)
+    np.testing.assert_array_equal(inputs_TB[0], sampler.starts(epoch, 0))
+    np.testing.assert_array_equal(targets_TB, inputs_TB + 1)
+    np.testing.assert_array_equal(inputs_TB[1:], targets_TB[:-1])
+
+
+@given(st.integers(2, 300), st.integers(1, 12), st.integers(1, 40))
+def test_each_held_out_character_after_the_first_is_a_target_once(
+    num_characters: int, num_lanes: int, num_steps: int
+) -> None:
+    held_out = HeldOut(np.arange(num_characters), num_lanes, num_steps)
+    batches = [held_out.batch(k) for k in range(len(held_out))]
+    seen = np.concatenate([batch.targets_TB[batch.targets_TB != IGNORED] for batch in batches])
+    np.testing.assert_array_equal(np.sort(seen), np.arange(1, num_characters))
+    for k, (inputs_TB, targets_TB, continues) in enumerate(batches):
+        real = targets_TB != IGNORED
+        np.testing.assert_array_equal(targets_TB[real], inputs_TB[real] + 1)
+        assert continues == (k > 0)
+    # Each lane is one stretch of the text, from its first batch to its last.
+    for lane in range(batches[0].inputs_TB.shape[1]):
+        column = np.concatenate([batch.targets_TB[:, lane] for batch in batches])
+        column = column[column != IGNORED]
+        np.testing.assert_array_equal(column, np.arange(column[0], column[0] + len(column)))
+
+
+def test_a_held_out_text_without_a_target_is_refused() -> None:
+    with pytest.raises(UserError, match="at least 2"):
+        HeldOut(np.arange(1), 1, 5)
