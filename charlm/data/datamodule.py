@@ -120,7 +120,7 @@ class CharDataModule(L.LightningDataModule):
     Args:
         corpus: a corpus by name: time-machine, war-of-the-worlds, tiny-shakespeare, python-docs.
         path: a text file of your own; where it is given, ``corpus`` doesn't count.
-        normalisation: ``book``, ``letters`` or ``none`` (``charlm.text.vocabulary.normalise``).
+        normalisation: ``book``, ``letters`` or ``none`` (``charlm.text.normalisation.normalise``).
         max_chars: only this many characters, from the start (the book trains on 10,000).
         encoding: of the file at ``path``.
         val_size: the part held out for validation, as a fraction or a number of characters.

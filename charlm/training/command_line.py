@@ -18,11 +18,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from charlm.data.datamodule import CharDataModule
 from charlm.data.samplers import share
 from charlm.training import failures
-from charlm.training.callbacks import HyperParameters, RunProgressBar, TextSamples, Throughput
+from charlm.training.callbacks import CONFIGURED, watching_callbacks
 from charlm.training.logger import LOG_FOLDER, RunLogger
 from charlm.training.module import CharLMModule
 from charlm.training.options import ResumingCLI, SaveConfig
-from charlm.training.resume.checkpoints import BestCheckpoint, LastCheckpoint, WholeFiles
+from charlm.training.resume.checkpoints import WholeFiles
 from charlm.training.resume.compatibility import check_data, check_model
 
 
@@ -35,9 +35,8 @@ class CharLMCLI(ResumingCLI):
         return {command: everything[command] for command in ("fit", "validate", "test")}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(BestCheckpoint, "best")
-        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(TextSamples, "samples")
+        for section, callback in CONFIGURED.items():
+            parser.add_lightning_class_args(callback, section)
         parser.link_arguments("data.vocabulary", "model.vocabulary", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
@@ -50,9 +49,8 @@ class CharLMCLI(ResumingCLI):
         if config["logger"] in (None, True):
             kwargs["logger"] = self._logger(config["default_root_dir"] or ".")
         self.save_config_kwargs["options"] = self.config_dump
-        kwargs["callbacks"] = [*(config["callbacks"] or [])]
-        if config["enable_progress_bar"] is not False:
-            kwargs["callbacks"].append(RunProgressBar())
+        has_bar = config["enable_progress_bar"] is not False
+        kwargs["callbacks"] = [*(config["callbacks"] or []), *watching_callbacks(has_bar)]
         return super().instantiate_trainer(**kwargs)
 
     def _logger(self, root: str) -> RunLogger:
@@ -152,7 +150,7 @@ def run(arguments: list[str] | None = None, callbacks: Sequence[Callback] = ()) 
                 "max_epochs": 100,
                 "gradient_clip_val": 1.0,
                 "enable_model_summary": False,
-                "callbacks": [Throughput(), HyperParameters(), *callbacks],
+                "callbacks": [*callbacks],
             },
             parser_kwargs={"prog": "charlm", **options}
             | dict.fromkeys(CharLMCLI.subcommands(), options),

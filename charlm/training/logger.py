@@ -3,14 +3,25 @@
 import math
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.utils.tensorboard import SummaryWriter
 
 LOG_FOLDER = "lightning_logs"
 CHECKPOINT_FOLDER = "checkpoints"
+
+
+def tensorboard_writers(trainer: L.Trainer) -> Iterator[SummaryWriter]:
+    """The writers of a Trainer's TensorBoard logs; of several processes, the first alone has any."""
+    if trainer.is_global_zero:
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                yield logger.experiment
 
 
 class RunFolder(NamedTuple):

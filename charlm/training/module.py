@@ -22,9 +22,9 @@ from charlm.data.samplers import IGNORED, Batch
 from charlm.errors import UserError
 from charlm.model import CharLM, ModelState, detach
 from charlm.text.vocabulary import Vocabulary
-from charlm.training.callbacks import CarriedState
+from charlm.training.callbacks import module_callbacks
 from charlm.training.resume.compatibility import change_learning_rate, check_data, check_model
-from charlm.training.resume.exact import ExactResume, last_written
+from charlm.training.resume.exact import last_written
 from charlm.training.truncation import run_again
 
 
@@ -115,7 +115,7 @@ class CharLMModule(L.LightningModule):
             super().__setattr__(name, value)
 
     def configure_callbacks(self) -> list[Callback]:
-        return [CarriedState(), ExactResume()]
+        return module_callbacks()
 
     def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
         """See ``CharLM.forward``."""

@@ -10,8 +10,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from charlm.errors import UserError
+from charlm.evaluation.gradient_flow import gradient_flow
 from charlm.model import CharLM
-from charlm.training.gradient_flow import GradientFlow, gradient_flow
+from charlm.training.callbacks import GradientFlow
 
 T, B, V, H = 12, 3, 9, 8
 
@@ -166,7 +167,7 @@ def test_a_configuration_adds_it_to_any_run(tmp_path: Path) -> None:
         *("fit", "--data.max_chars", 1200, "--data.num_lanes", 4, "--data.num_steps", 10),
         *("--model.hidden_sizes", "[8]", "--trainer.max_epochs", 1, "--samples.every_n_epochs", 0),
         *("--trainer.default_root_dir", tmp_path, "--trainer.enable_progress_bar", "false"),
-        "--trainer.callbacks+=charlm.training.gradient_flow.GradientFlow",
+        "--trainer.callbacks+=charlm.training.callbacks.GradientFlow",
         "--trainer.callbacks.every_n_steps=7",
     )
     assert outcome.code == 0, outcome.err

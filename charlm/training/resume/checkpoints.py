@@ -11,13 +11,13 @@ from typing import Any, cast
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
 from torch import Tensor, distributed
 
 from charlm.checkpoint import read
 from charlm.errors import Stopped, UserError
 from charlm.text.files import atomic_writer
+from charlm.training.logger import tensorboard_writers
 from charlm.training.resume.signals import NAMES, StopSignals
 
 SECONDS_BETWEEN = 60.0
@@ -151,9 +151,8 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _write(self, trainer: L.Trainer) -> None:
         # Else a run that is killed now would go on after steps that its log lacks.
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.flush()
+        for writer in tensorboard_writers(trainer):
+            writer.flush()
         self._save_checkpoint(trainer, str(self.path))
         self._step_written = trainer.global_step
         self._written_at = time.monotonic()

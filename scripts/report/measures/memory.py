@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from charlm.checkpoint import load, read
+from charlm.evaluation.gradient_flow import gradient_flow
 from charlm.model import CharLM
-from charlm.training.gradient_flow import gradient_flow
 from scripts.report import copying
 from scripts.report.measures.trained import models, texts
 

@@ -37,7 +37,7 @@ class Vanishing(Question):
     name = "vanishing"
     title = "Vanishing and exploding gradients: how far back is a loss felt, and how long does a cell remember?"
     done = (
-        "The norm of ∂L_t/∂h_(t-k) relative to k = 0 on held-out text (`charlm.training.gradient_flow`; for "
+        "The norm of ∂L_t/∂h_(t-k) relative to k = 0 on held-out text (`charlm.evaluation.gradient_flow`; for "
         "the LSTM also by its memory), of 64 units before and after training by Adam for two fifths "
         f"of the epochs. And a copy task: {copying.WORD} letters out of {len(copying.LETTERS)}, 1 to "
         f"{copying.LONGEST} dots, a question mark, the letters again; for a quarter of the epochs."

@@ -1,0 +1,45 @@
+"""What happens beside training, a file each; and which callbacks a run has, in one list."""
+
+from lightning.pytorch.callbacks import Callback
+
+from charlm.training.callbacks.carried_state import CarriedState
+from charlm.training.callbacks.gradient_flow import GradientFlow
+from charlm.training.callbacks.hyper_parameters import HyperParameters
+from charlm.training.callbacks.progress_bar import RunProgressBar
+from charlm.training.callbacks.text_samples import TextSamples
+from charlm.training.callbacks.throughput import Throughput
+from charlm.training.resume.checkpoints import BestCheckpoint, LastCheckpoint
+from charlm.training.resume.exact import ExactResume
+
+__all__ = [
+    "CarriedState",
+    "ExactResume",
+    "Throughput",
+    "HyperParameters",
+    "RunProgressBar",
+    "TextSamples",
+    "LastCheckpoint",
+    "BestCheckpoint",
+    "GradientFlow",
+    "CONFIGURED",
+    "module_callbacks",
+    "watching_callbacks",
+]
+
+# Those with options of their own, by the name of their section.
+CONFIGURED: dict[str, type[Callback]] = {
+    "best": BestCheckpoint,
+    "checkpoint": LastCheckpoint,
+    "samples": TextSamples,
+}
+
+
+def module_callbacks() -> list[Callback]:
+    """Those without which no run is exact: the module brings them to any Trainer."""
+    return [CarriedState(), ExactResume()]
+
+
+def watching_callbacks(progress_bar: bool = True) -> list[Callback]:
+    """Those that show and log what a run does."""
+    callbacks: list[Callback] = [Throughput(), HyperParameters()]
+    return [*callbacks, RunProgressBar()] if progress_bar else callbacks

@@ -1,0 +1,46 @@
+"""Continuations of a few prefixes while a model trains."""
+
+import sys
+from typing import cast
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from tqdm import tqdm
+
+from charlm.generation.generate import generate
+from charlm.model import CharLM
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.logger import tensorboard_writers
+
+
+class TextSamples(Callback):
+    """Continue the book's two prefixes greedily, to TensorBoard's text tab and to the terminal.
+
+    Args:
+        every_n_epochs: how often; 0 for never.
+        prefixes: what to continue.
+        num_chars: by how many characters.
+    """
+
+    def __init__(
+        self,
+        every_n_epochs: int = 50,
+        prefixes: tuple[str, ...] = ("time traveller", "traveller"),
+        num_chars: int = 50,
+    ) -> None:
+        self.every_n_epochs = every_n_epochs
+        self.prefixes = prefixes
+        self.num_chars = num_chars
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        due = self.every_n_epochs and epoch % self.every_n_epochs == 0
+        if not (due and trainer.is_global_zero):
+            return
+        model = cast(CharLM, pl_module.model)
+        vocabulary = cast(Vocabulary, pl_module.vocabulary)
+        for prefix in self.prefixes:
+            text = generate(model, vocabulary, prefix, self.num_chars)
+            tqdm.write(f"epoch {epoch}: {text}", file=sys.stderr)
+            for writer in tensorboard_writers(trainer):
+                writer.add_text(f"samples/{prefix}", text, trainer.global_step)
