@@ -47,12 +47,15 @@ generate: setup ## continue PREFIX="time traveller" with CHECKPOINT=... (none: t
 tensorboard: setup ## watch the runs: http://localhost:6006 (PORT=6006)
 	tensorboard --logdir lightning_logs --port $(PORT)
 
-test: setup ## run the tests (ARGS="-k resume" for some of them)
-	python -m pytest $(ARGS)
+# As many processes as there are cores, each with one thread.
+test: export OMP_NUM_THREADS := 1
+test: setup ## run the tests on all cores (ARGS="-k resume" for some of them)
+	python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
-lint: setup ## ruff and the type checker
+lint: setup ## ruff, the order of the rooms (import-linter), the type checker
 	ruff check .
 	ruff format --check .
+	lint-imports
 	mypy
 
 bench: setup ## measure the speed against the book's loop and torch.nn
@@ -62,5 +65,6 @@ report: setup ## answer the book's questions by experiments: reports/exercises (
 	python -m scripts.report $(ARGS)
 
 clean: ## remove the environment and the caches; the logs of runs stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache \
+		.import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,7 +35,7 @@ def test_make_alone_lists_the_targets() -> None:
         ),
         (["train", "RESUME=1"], "charlm fit --config charlm/configs/rnn.yaml --ckpt_path last"),
         (["tensorboard"], "tensorboard --logdir lightning_logs --port 6006"),
-        (["test"], "python -m pytest"),
+        (["test"], "python -m pytest --numprocesses auto --dist worksteal"),
     ],
 )
 def test_a_target_runs_its_command(arguments: list[str], command: str) -> None:
