@@ -63,14 +63,14 @@ def generate(
         json: print each text as a JSON string on a line of its own.
         device: where the model runs, such as cpu or cuda.
     """
-    choosing: dict[str, Any] = {
+    options: dict[str, Any] = {
         "temperature": temperature,
         "power": power,
         "top_k": top_k,
         "top_p": top_p,
         "min_p": min_p,
     }
-    how = check_options(num_samples, num_beams, **choosing)
+    sampling = check_options(num_samples, num_beams, **options)
     prefixes = _prefixes(prefix, prefix_file, encoding, interactive)
     is_one = len(prefixes) == 1 and num_samples == 1 and num_beams is None
     if interactive and (num_samples > 1 or num_beams is not None or len(prefixes) > 1 or json):
@@ -88,17 +88,17 @@ def generate(
         print(f"charlm: {checkpoint}", file=sys.stderr)
     trained = load(checkpoint, device)
     if interactive:
-        _converse(trained, prefixes, num_chars, seed, stop, choosing)
+        _converse(trained, prefixes, num_chars, seed, stop, options)
     elif is_one and not json:
         text = check_prefix(trained.vocabulary, prefixes[0])
-        continuation = read(*trained, text).stream(seed, how).until(num_chars, stop)
+        continuation = read(*trained, text).stream(seed, sampling).until(num_chars, stop)
         _print(text, stream)
         for character in continuation:
             _print(character, stream)
         _print("\n", stream)
     else:
         texts = generate_many(
-            *trained, prefixes, num_chars, num_samples, seed, stop, num_beams, **choosing
+            *trained, prefixes, num_chars, num_samples, seed, stop, num_beams, **options
         )
         for text in texts:
             _print((json_module.dumps(text) if json else text) + "\n", stream)
@@ -151,7 +151,7 @@ def _converse(
     num_chars: int,
     seed: int | None,
     stop: str | None,
-    choosing: dict[str, Any],
+    options: dict[str, Any],
 ) -> None:
     """Read a line, continue it, and so on; what was read and written before is never forgotten."""
     context: Context | None = read(*trained, prefixes[0]) if prefixes else None
@@ -165,7 +165,7 @@ def _converse(
             print(f"charlm: {mistake}", file=sys.stderr, flush=True)
             continue
         assert context is not None
-        continuation = context.stream(None if seed is None else seed + number, **choosing)
+        continuation = context.stream(None if seed is None else seed + number, **options)
         characters = continuation.until(num_chars, stop)
         try:
             for character in characters:

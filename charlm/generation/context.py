@@ -12,7 +12,7 @@ import safetensors.numpy
 import torch
 
 from charlm.errors import UserError
-from charlm.generation.sampling import Choosing, Draws
+from charlm.generation.sampling import RandomNumbers, SamplingOptions
 from charlm.generation.step import State, Stepper
 from charlm.model import CharLM
 from charlm.text.files import atomic_writer, read_bytes
@@ -122,19 +122,19 @@ class Context:
         return Context(self.stepper, self.vocabulary, state, self._model)
 
     def stream(
-        self, seed: int | None = None, choosing: Choosing | None = None, **options: Any
+        self, seed: int | None = None, sampling: SamplingOptions | None = None, **options: Any
     ) -> "Continuation":
         """The characters that follow, one at a time, without end.
 
         Args:
             seed: of the draws; none: other ones each time.
-            choosing: how they are chosen, or
-            **options: of ``charlm.generation.sampling.Choosing``: temperature and so on.
+            sampling: how they are chosen, or
+            **options: of ``charlm.generation.sampling.SamplingOptions``: temperature and so on.
 
         Raises:
-            UserError: see ``Choosing`` and ``Draws``.
+            UserError: see ``SamplingOptions`` and ``RandomNumbers``.
         """
-        return Continuation(self, choosing or Choosing(**options), seed)
+        return Continuation(self, sampling or SamplingOptions(**options), seed)
 
     def generate(
         self, num_chars: int, seed: int | None = None, stop: str | None = None, **options: Any
@@ -217,16 +217,16 @@ class Continuation(Iterator[str]):
 
     Args:
         context: what was read before.
-        choosing: how the characters are chosen.
+        sampling: how the characters are chosen.
         seed: of the draws.
 
     Raises:
-        UserError: see ``Draws``.
+        UserError: see ``RandomNumbers``.
     """
 
-    def __init__(self, context: Context, choosing: Choosing, seed: int | None) -> None:
-        self._context, self._choosing = context, choosing
-        self._draws = [Draws(seed)]
+    def __init__(self, context: Context, sampling: SamplingOptions, seed: int | None) -> None:
+        self._context, self._sampling = context, sampling
+        self._numbers = [RandomNumbers(seed)]
         # What was chosen last, and isn't read yet.
         self._unread: list[int] = []
 
@@ -247,7 +247,7 @@ class Continuation(Iterator[str]):
         stepper, state = self._context.stepper, self._context.state
         if self._unread:
             state = self.context.state
-        id_ = int(self._choosing.choose(stepper.logits(state), self._draws)[0])
+        id_ = int(self._sampling.choose(stepper.logits(state), self._numbers)[0])
         self._unread = [id_]
         return self._context.vocabulary.symbols[id_]
 

@@ -7,7 +7,7 @@ from charlm.errors import UserError
 from charlm.generation.beam_search import beam_search
 from charlm.generation.context import check_num_chars, check_prefix, encode_stop, read
 from charlm.generation.lanes import MAX_LANES, continue_all
-from charlm.generation.sampling import Choosing, check_seed
+from charlm.generation.sampling import SamplingOptions, check_seed
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
 
@@ -21,7 +21,7 @@ def generate(
     seed: int | None = None,
     stop: str | None = None,
     num_beams: int | None = None,
-    **choosing: Any,
+    **options: Any,
 ) -> str:
     """The normalised prefix and ``num_chars`` characters that the model continues it with.
 
@@ -32,12 +32,12 @@ def generate(
         seed: of the draws; none: another text each time.
         stop: the text ends where the continuation comes to this string, too.
         num_beams: look for the likeliest text by beam search.
-        **choosing: power, top_k, top_p and min_p, see ``charlm.generation.sampling.Choosing``.
+        **options: power, top_k, top_p and min_p, see ``charlm.generation.sampling.SamplingOptions``.
 
     Raises:
         UserError: see ``check_prefix``; options outside their ranges or contradicting one another.
     """
-    options = {"temperature": temperature, **choosing}
+    options = {"temperature": temperature, **options}
     return next(
         generate_many(model, vocabulary, [prefix], num_chars, 1, seed, stop, num_beams, **options)
     )
@@ -52,7 +52,7 @@ def generate_many(
     seed: int | None = None,
     stop: str | None = None,
     num_beams: int | None = None,
-    **choosing: Any,
+    **options: Any,
 ) -> Iterator[str]:
     """``num_samples`` texts of each prefix, all samples of the first prefix first.
 
@@ -63,7 +63,7 @@ def generate_many(
     Raises:
         UserError: see ``generate``; several samples of one and the same text; at once.
     """
-    how = check_options(num_samples, num_beams, **choosing)
+    sampling = check_options(num_samples, num_beams, **options)
     check_num_chars(num_chars)
     stop_ids = encode_stop(vocabulary, stop)
     texts = [check_prefix(vocabulary, prefix) for prefix in prefixes]
@@ -92,7 +92,7 @@ def generate_many(
             ids = continue_all(
                 [contexts[text] for text in group],
                 num_chars,
-                how,
+                sampling,
                 range(first_seed + start, first_seed + start + len(group)),
                 stop_ids,
             )
@@ -102,7 +102,9 @@ def generate_many(
     return continued()
 
 
-def check_options(num_samples: int = 1, num_beams: int | None = None, **choosing: Any) -> Choosing:
+def check_options(
+    num_samples: int = 1, num_beams: int | None = None, **options: Any
+) -> SamplingOptions:
     """How characters are chosen.
 
     Raises:
@@ -110,17 +112,17 @@ def check_options(num_samples: int = 1, num_beams: int | None = None, **choosing
     """
     if num_samples < 1:
         raise UserError(f"num_samples is {num_samples}: it must be at least 1.")
-    how = Choosing(**choosing)
-    if num_beams is not None and (not how.is_greedy or num_samples > 1):
+    sampling = SamplingOptions(**options)
+    if num_beams is not None and (not sampling.is_greedy or num_samples > 1):
         raise UserError(
             "Beam search looks for the one likeliest text and draws nothing: leave out either "
             "num_beams, or num_samples, temperature and power."
         )
     if num_beams is not None and num_beams < 1:
         raise UserError(f"num_beams is {num_beams}: it must be at least 1.")
-    if num_samples > 1 and how.is_greedy:
+    if num_samples > 1 and sampling.is_greedy:
         raise UserError(
             f"All {num_samples} samples would be the same text, as without a temperature the "
             "likeliest character is taken: give a temperature as well, such as 1."
         )
-    return how
+    return sampling

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from charlm.generation.context import Context
-from charlm.generation.sampling import Choosing, Draws
+from charlm.generation.sampling import RandomNumbers, SamplingOptions
 from charlm.generation.step import choose_lanes
 
 # Lanes at once: they bound the memory, not the result.
@@ -19,7 +19,7 @@ MAX_LANES = 64
 def continue_all(
     contexts: Sequence[Context],
     num_chars: int,
-    choosing: Choosing,
+    sampling: SamplingOptions,
     seeds: Sequence[int | None],
     stop: Sequence[int] = (),
 ) -> list[list[int]]:
@@ -27,7 +27,7 @@ def continue_all(
 
     Args:
         contexts: of one model, B.
-        choosing: how characters are chosen.
+        sampling: how characters are chosen.
         seeds: of each lane.
         stop: ids at whose first occurrence a lane ends, or none.
 
@@ -38,10 +38,10 @@ def continue_all(
     state = stepper.stack([context.state for context in contexts])
     ids: list[list[int]] = [[] for _ in contexts]
     # Of the lanes that still go on, one a row of the state.
-    going, draws = ids, [Draws(seed) for seed in seeds]
+    going, numbers = ids, [RandomNumbers(seed) for seed in seeds]
     stop = list(stop)
     for _ in range(num_chars):
-        ids_B = choosing.choose(stepper.logits(state), draws)
+        ids_B = sampling.choose(stepper.logits(state), numbers)
         for lane, id_ in zip(going, ids_B.tolist(), strict=True):
             lane.append(id_)
         if stop:
@@ -49,7 +49,7 @@ def continue_all(
             if not rows:
                 break
             if len(rows) < len(going):
-                going, draws = [going[row] for row in rows], [draws[row] for row in rows]
+                going, numbers = [going[row] for row in rows], [numbers[row] for row in rows]
                 state, ids_B = choose_lanes(state, rows), ids_B[rows]
         state = stepper.step(ids_B, state)
     return ids

@@ -14,7 +14,7 @@ import numpy as np
 from charlm.errors import UserError
 
 
-class Draws(Iterator[float]):
+class RandomNumbers(Iterator[float]):
     """Numbers uniform in [0, 1) (53 bits) from a seed: the same on every machine.
 
     Philox is a counter under a key (Salmon et al. 2011), whose raw stream NumPy never changes:
@@ -54,7 +54,7 @@ def check_seed(seed: int | None) -> int:
 
 
 @dataclass(frozen=True)
-class Choosing:
+class SamplingOptions:
     """How the next character is chosen from the logits: the likeliest, or drawn.
 
     What is drawn from is made in the order of Hugging Face's ``generate``: the temperature (or
@@ -113,12 +113,12 @@ class Choosing:
     def _is_filtered(self) -> bool:
         return any(option is not None for option in (self.top_k, self.top_p, self.min_p))
 
-    def choose(self, logits_BV: np.ndarray, draws: Sequence[Iterator[float]]) -> np.ndarray:
+    def choose(self, logits_BV: np.ndarray, numbers: Sequence[Iterator[float]]) -> np.ndarray:
         """The next id of each lane, [B] (int64).
 
         Args:
             logits_BV: of ``Stepper.logits``, by which ``<unk>`` is never chosen.
-            draws: of each lane: its next number says where in the cumulated probabilities to look;
+            numbers: of each lane: its next number says where in the cumulated probabilities to look;
                 none is taken where it is greedy.
 
         Raises:
@@ -133,7 +133,7 @@ class Choosing:
         check_finite(logits_BV.max())
         cumulated_BV = self.probabilities(logits_BV).cumsum(axis=1)
         totals_B = cumulated_BV[:, -1]
-        drawn_B = np.array([next(lane) for lane in draws])
+        drawn_B = np.array([next(lane) for lane in numbers])
         # Rounding mustn't reach the total: behind it, characters of probability 0 may lie.
         places_B = np.minimum(drawn_B * totals_B, np.nextafter(totals_B, 0))
         return (cumulated_BV <= places_B[:, None]).sum(axis=1)

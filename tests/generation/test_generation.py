@@ -20,7 +20,7 @@ from charlm.generation import context as contexts
 from charlm.generation import row_products
 from charlm.generation.generate import generate, generate_many
 from charlm.generation.row_products import Product, StackedProducts
-from charlm.generation.sampling import Choosing, Draws
+from charlm.generation.sampling import RandomNumbers, SamplingOptions
 from charlm.generation.step import State, Stepper, choose_lanes
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
@@ -109,7 +109,7 @@ def test_a_trained_model_s_greedy_text_is_that_of_the_book_s_loop(checkpoint: Pa
     prefixes=st.lists(st.text("abc de", min_size=1, max_size=9), min_size=1, max_size=5),
     num_samples=st.integers(1, 5),
     seed=st.integers(0, 2**63),
-    choosing=st.sampled_from(
+    options=st.sampled_from(
         [
             {"temperature": 1.0},
             {"temperature": 0.3, "top_k": 5},
@@ -125,13 +125,13 @@ def test_each_of_many_is_the_text_alone(
     prefixes: list[str],
     num_samples: int,
     seed: int,
-    choosing: dict[str, Any],
+    options: dict[str, Any],
     stop: str | None,
 ) -> None:
     model = drawn(**ARCHITECTURES[name])
-    texts = list(generate_many(model, LETTERS, prefixes, 40, num_samples, seed, stop, **choosing))
+    texts = list(generate_many(model, LETTERS, prefixes, 40, num_samples, seed, stop, **options))
     assert texts == [
-        generate(model, LETTERS, prefix, 40, seed=seed + i, stop=stop, **choosing)
+        generate(model, LETTERS, prefix, 40, seed=seed + i, stop=stop, **options)
         for i, prefix in enumerate(p for p in prefixes for _ in range(num_samples))
     ]
 
@@ -220,7 +220,7 @@ def test_products_of_rows(
         np.testing.assert_array_equal(product(rows[row : row + 1])[0], found[row])
 
 
-# Choosing
+# Sampling
 
 
 def test_power_is_the_temperature_s_inverse_and_p_to_the_power() -> None:
@@ -230,8 +230,8 @@ def test_power_is_the_temperature_s_inverse_and_p_to_the_power() -> None:
     p_BV /= p_BV.sum(axis=1, keepdims=True)
     for power in (0.25, 0.7, 1.0, 3.0):
         expected_BV = p_BV**power * (p_BV > 0)
-        for choosing in (Choosing(power=power), Choosing(1 / power)):
-            found_BV = choosing.probabilities(logits_BV)
+        for options in (SamplingOptions(power=power), SamplingOptions(1 / power)):
+            found_BV = options.probabilities(logits_BV)
             np.testing.assert_allclose(
                 found_BV / found_BV.sum(axis=1, keepdims=True),
                 expected_BV / expected_BV.sum(axis=1, keepdims=True),
@@ -244,7 +244,9 @@ def test_power_is_the_temperature_s_inverse_and_p_to_the_power() -> None:
 
 
 def filtered(logits: list[float], **options: Any) -> list[float]:
-    p = Choosing(**{"temperature": 1.0} | options).probabilities(np.array([[-np.inf, *logits]]))
+    p = SamplingOptions(**{"temperature": 1.0} | options).probabilities(
+        np.array([[-np.inf, *logits]])
+    )
     return [round(float(x), 6) for x in (p / p.sum())[0, 1:]]
 
 
@@ -266,8 +268,8 @@ def test_the_filters_keep_what_they_say_in_their_order() -> None:
 
 def test_draws_follow_the_probabilities() -> None:
     logits_BV = np.tile([-np.inf, *np.log([1.0, 2.0, 3.0, 4.0])], (20_000, 1))
-    choosing, draws = Choosing(1.0), Draws(3)
-    counts = np.bincount(choosing.choose(logits_BV, [draws] * 20_000), minlength=5)
+    options, numbers = SamplingOptions(1.0), RandomNumbers(3)
+    counts = np.bincount(options.choose(logits_BV, [numbers] * 20_000), minlength=5)
     expected = 20_000 * np.array([0, 0.1, 0.2, 0.3, 0.4])
     assert counts[0] == 0
     # Chi-square of 3 degrees of freedom; 0.001 of it lies above 16.3.
@@ -275,19 +277,19 @@ def test_draws_follow_the_probabilities() -> None:
 
 
 def test_the_stream_of_a_seed_is_this_one_everywhere() -> None:
-    draws = Draws(1)
-    first = [next(draws) for _ in range(600)]
+    numbers = RandomNumbers(1)
+    first = [next(numbers) for _ in range(600)]
     assert all(0 <= x < 1 for x in first)
-    assert first == [next(other) for other in [Draws(1)] for _ in range(600)]
+    assert first == [next(other) for other in [RandomNumbers(1)] for _ in range(600)]
     raw = np.random.Philox(key=1).random_raw(600)
     assert first == [int(x) // 2**11 / 2**53 for x in raw.tolist()]
-    assert next(Draws(2)) != first[0]
+    assert next(RandomNumbers(2)) != first[0]
 
 
 @given(drawn_=st.sampled_from([0.0, 0.5, 1 - 2**-53]), tail=st.integers(0, 30))
 def test_what_has_no_probability_is_never_chosen(drawn_: float, tail: int) -> None:
     logits_BV = np.array([[-np.inf, *[1.0] * 5, *[-2000.0] * tail]])
-    assert 1 <= Choosing(1.0).choose(logits_BV, [iter([drawn_])])[0] <= 5
+    assert 1 <= SamplingOptions(1.0).choose(logits_BV, [iter([drawn_])])[0] <= 5
 
 
 @pytest.mark.parametrize(
