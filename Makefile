@@ -38,8 +38,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-train: setup ## train: CONFIG=rnn (charlm/configs/), RESUME=1, ARGS="--trainer.max_epochs 50"
-	charlm fit --config charlm/configs/$(CONFIG).yaml $(if $(RESUME),--ckpt_path last) $(ARGS)
+train: setup ## train: CONFIG=rnn (or a file), RESUME=1, ARGS="--trainer.max_epochs 50"
+	charlm fit --config $(CONFIG) $(if $(RESUME),--ckpt_path last) $(ARGS)
 
 generate: setup ## continue PREFIX="time traveller" with CHECKPOINT=... (none: the newest)
 	@charlm generate $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT") --prefix "$$PREFIX" $(ARGS)

@@ -7,8 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from charlm.cells import GRU as GRU
+    from charlm.cells import LSTM as LSTM
+    from charlm.cells import RNN as RNN
+    from charlm.cells import Cell as Cell
     from charlm.checkpoint import load as load
+    from charlm.data.datamodule import CharDataModule as CharDataModule
     from charlm.errors import UserError as UserError
+    from charlm.evaluation.scoring import score as score
     from charlm.generation.beam_search import beam_search as beam_search
     from charlm.generation.context import Context as Context
     from charlm.generation.context import read as read
@@ -16,20 +22,34 @@ if TYPE_CHECKING:
     from charlm.generation.generate import generate as generate
     from charlm.generation.generate import generate_many as generate_many
     from charlm.model import CharLM as CharLM
+    from charlm.recurrence import unroll as unroll
     from charlm.text.vocabulary import Vocabulary as Vocabulary
+    from charlm.training.module import CharLMModule as CharLMModule
 
+__version__ = "0.1.0"
+
+# The module of each name, in the order of the way from a text to a text.
 _HOME = {
+    "Vocabulary": "text.vocabulary",
+    "CharDataModule": "data.datamodule",
+    "Cell": "cells",
+    "RNN": "cells",
+    "GRU": "cells",
+    "LSTM": "cells",
+    "unroll": "recurrence",
+    "CharLM": "model",
+    "CharLMModule": "training.module",
     "load": "checkpoint",
     "generate": "generation.generate",
     "generate_many": "generation.generate",
     "read": "generation.context",
     "restore": "generation.context",
-    "beam_search": "generation.beam_search",
     "Context": "generation.context",
-    "CharLM": "model",
-    "Vocabulary": "text.vocabulary",
+    "beam_search": "generation.beam_search",
+    "score": "evaluation.scoring",
     "UserError": "errors",
 }
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
@@ -39,4 +59,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted(_HOME)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser
 
+from charlm import __version__
 from charlm.errors import Stopped, UserError
 
 # Its number; Windows has no such signal.
@@ -27,7 +28,7 @@ CHECKPOINT_COMMANDS = ("generate", "score", "export")
 
 USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
 
-  fit       train a model:            charlm fit --config charlm/configs/rnn.yaml
+  fit       train a model:            charlm fit --config rnn
   validate  measure one on the validation text
   test      measure one on the test text
   generate  continue a prefix:        charlm generate --checkpoint last.ckpt --prefix "time t"
@@ -55,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
             from charlm.training.command_line import run
 
             run(arguments)
+        elif command == "--version":
+            print(f"charlm {__version__}")
         else:
             wanted_help = command in ("-h", "--help")
             print(USAGE, file=sys.stdout if wanted_help else sys.stderr)

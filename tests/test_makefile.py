@@ -28,12 +28,12 @@ def test_make_alone_lists_the_targets() -> None:
 @pytest.mark.parametrize(
     ("arguments", "command"),
     [
-        (["train"], "charlm fit --config charlm/configs/rnn.yaml"),
+        (["train"], "charlm fit --config rnn"),
         (
             ["train", "CONFIG=debug", "ARGS=--trainer.max_epochs 2"],
-            "charlm fit --config charlm/configs/debug.yaml --trainer.max_epochs 2",
+            "charlm fit --config debug --trainer.max_epochs 2",
         ),
-        (["train", "RESUME=1"], "charlm fit --config charlm/configs/rnn.yaml --ckpt_path last"),
+        (["train", "RESUME=1"], "charlm fit --config rnn --ckpt_path last"),
         (["tensorboard"], "tensorboard --logdir lightning_logs --port 6006"),
         (["test"], "python -m pytest --numprocesses auto --dist worksteal"),
     ],

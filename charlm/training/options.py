@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 from charlm.checkpoint import newest, read
+from charlm.configs import names, with_paths
 from charlm.training.logger import RunFolder
 from charlm.training.resume.exact import check_resumable
 
@@ -58,9 +59,16 @@ class ResumingCLI(LightningCLI):
     resumed_step = 0
     run_folder: RunFolder | None = None
 
+    def init_parser(self, **options: Any) -> LightningArgumentParser:
+        parser = super().init_parser(**options)
+        config = parser._option_string_actions["--config"]
+        config.help = f"A YAML file, or a shipped configuration: {', '.join(names())}."
+        return parser
+
     def parse_arguments(self, parser: Any, args: Any) -> None:
-        super().parse_arguments(parser, args)
-        self._arguments = list(sys.argv[1:] if args is None else args)
+        # Lightning's own warns of the arguments of the notebook or program that calls it.
+        self._arguments = with_paths(sys.argv[1:] if args is None else args)
+        self.config = parser.parse_args(self._arguments)
 
     def _given(self, subcommand: str) -> dict[str, Any]:
         """The options that the user gives, by section, and no defaults."""
