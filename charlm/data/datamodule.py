@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
-from charlm.data.samplers import IGNORED, SAMPLERS, Batch, HeldOut, Sampler, gather, share
+from charlm.data.held_out import HeldOut
+from charlm.data.samplers import IGNORED, SAMPLERS, Batch, Sampler, gather, share
 from charlm.errors import UserError
 from charlm.text.corpora import CorpusUnavailable, Split, cache_directory, split
 from charlm.text.encoding import EncodedText, encode_corpus
@@ -94,7 +95,7 @@ class HeldOutBatches:
 
     def __init__(self, held_out: HeldOut, process: int = 0, num_processes: int = 1) -> None:
         self.held_out = held_out
-        num_lanes = len(held_out.bounds) - 1
+        num_lanes = held_out.num_lanes
         self.lanes = slice(
             process * num_lanes // num_processes, (process + 1) * num_lanes // num_processes
         )

@@ -1,30 +1,32 @@
 """How well a model predicts a text: nats, bits per character, perplexity, per character.
 
-    T time steps · B lanes · N characters of a text · M of them · V vocabulary
+    N characters of a text · M of them · K favourites · V vocabulary
 
--log p(x_1 ... x_N) = -Σ_i log p(x_i | x_1 ... x_{i-1}): each character is scored exactly once. The
-first has nothing before it, and an untouched state: it is predicted by the output layer on a
-hidden state of zeros, p(x_1) = softmax(bias).
+What is summed, and why the first character counts too: ``charlm.evaluation.protocol``.
 """
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from charlm.data.held_out import MAX_WINDOWS, HeldOut
 from charlm.errors import UserError
+from charlm.evaluation.protocol import first_log_probabilities, log_probabilities
 from charlm.model import CharLM
 from charlm.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 PROTOCOLS = ("carried", "windows")
 
-# T × B of one call of the model, and the most lanes: they bound the memory, not the result.
+# T × B of one call of the model: it bounds the memory, not the result.
 ROWS = 2048
-MAX_LANES = 256
+
+# Places [M] in a text, and the logarithms of the probabilities there, [M, V] (float64).
+Prediction = tuple[np.ndarray, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +66,14 @@ class Score:
         return math.exp(nats) if nats < math.log(sys.float_info.max) else math.inf
 
 
-def piece_length(
-    num_characters: int, protocol: str = "carried", lanes: int = 1, window: int | None = None
-) -> int:
-    """How many characters are predicted before the state starts from zero again.
+def check_protocol(protocol: str, lanes: int, window: int | None) -> None:
+    """How a text is to be read.
 
-    - ``carried``: all of them, in the text's order. With more lanes, the text is cut into so many
-      equal pieces that are read side by side: faster, and all but the first begin with one
-      character of context instead of everything before.
-    - ``windows``: ``window`` of them, each window beginning with one character of context, as the
-      book's English edition (``num_steps``) and nanoGPT (``block_size``) measure.
+    - ``carried``: in the text's order. With more lanes, the text is cut into so many equal pieces
+      that are read side by side: faster, and all but the first begin with one character of
+      context instead of everything before.
+    - ``windows``: each of ``window`` characters, beginning from zero with one character of
+      context, as the book's English edition (``num_steps``) and nanoGPT (``block_size``) measure.
 
     Raises:
         UserError: an unknown protocol, a number below 1, or an option of the other protocol.
@@ -82,45 +82,40 @@ def piece_length(
         raise UserError(f"Unknown protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}.")
     if lanes < 1 or (window is not None and window < 1):
         raise UserError(f"lanes is {lanes} and window {window}: each must be at least 1.")
-    if protocol == "windows":
-        if window is None or lanes != 1:
-            raise UserError("The protocol windows takes --window, a number of characters, alone.")
-        return window
-    if window is not None:
+    if protocol == "windows" and (window is None or lanes != 1):
+        raise UserError("The protocol windows takes --window, a number of characters, alone.")
+    if protocol == "carried" and window is not None:
         raise UserError("The protocol carried has no --window: add --protocol windows.")
-    return max(1, -(-(num_characters - 1) // lanes))
 
 
 @torch.inference_mode()
 def predictions(
-    model: CharLM, ids: np.ndarray, piece: int, rows: int = ROWS
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Log-probabilities of the N characters ``ids``, each place once, in parts.
+    model: CharLM,
+    ids: np.ndarray,
+    lanes: int = 1,
+    window: int | None = None,
+    rows: int = ROWS,
+) -> Iterator[Prediction]:
+    """Each of the N characters ``ids`` predicted once, the model's weights as they are.
 
-    The state is zero at the places 0, ``piece``, 2 · ``piece`` ..., and carried in between.
-
-    Yields:
-        places [M] in the text, and the logarithms of the probabilities there, [M, V] (float64).
+    Args:
+        lanes, window: see ``check_protocol``.
+        rows: T × B of one call of the model; doesn't change the result.
     """
-    weight = model.output.weight
-    zeros = weight.new_zeros(1, model.output.in_features)
-    yield np.zeros(1, dtype=np.int64), torch.log_softmax(model.output(zeros).double(), dim=1)
-    ids_N = torch.from_numpy(ids.astype(np.int64)).to(weight.device)
-    num_targets = len(ids) - 1
-    piece = min(piece, num_targets)
-    if num_targets == 0:
+    yield np.zeros(1, dtype=np.int64), first_log_probabilities(model)[None]
+    if len(ids) < 2:
         return
-    for starts_B in torch.arange(0, num_targets, piece).split(MAX_LANES):
-        state = None
-        for steps in torch.arange(piece).split(max(1, rows // len(starts_B))):
-            places_TB = steps[:, None] + starts_B
-            # The last piece may be shorter than the others: what it reads beyond doesn't count.
-            inside_TB = places_TB < num_targets
-            inputs_TB = ids_N[places_TB.clamp(max=num_targets - 1).to(ids_N.device)]
-            logits_TBV, state = model(inputs_TB, state)
-            logits_MV = logits_TBV[inside_TB.to(ids_N.device)]
-            places = (places_TB[inside_TB] + 1).numpy()
-            yield places, torch.log_softmax(logits_MV.double(), dim=1)
+    device = model.output.weight.device
+    side_by_side = lanes if window is None else MAX_WINDOWS
+    num_steps = max(1, rows // min(side_by_side, len(ids) - 1))
+    held_out = HeldOut(ids, lanes, num_steps, window)
+    state = None
+    for k in range(len(held_out)):
+        batch, places_TB = held_out.batch(k), held_out.places(k)
+        logits_TBV, state = model(batch.inputs_TB.to(device), state if batch.continues else None)
+        is_target_TB = places_TB >= 0
+        logits_MV = logits_TBV[torch.from_numpy(is_target_TB).to(device)]
+        yield places_TB[is_target_TB], log_probabilities(logits_MV)
 
 
 def score(
@@ -137,13 +132,29 @@ def score(
 
     Args:
         text: as it was written; unknown characters count as ``<unk>``.
-        protocol, lanes, window: see ``piece_length``.
+        protocol, lanes, window: see ``check_protocol``.
         num_favourites: K.
         rows: T × B of one call of the model; doesn't change the result.
 
     Raises:
-        UserError: nothing is left of the text once it is normalised; the model's predictions
-            aren't numbers; or as ``piece_length``.
+        UserError: as ``check_protocol``, ``encode`` and ``summarise``.
+    """
+    check_protocol(protocol, lanes, window)
+    text, ids = encode(vocabulary, text)
+    was_training = model.training
+    model.eval()
+    predicted = predictions(model, ids, lanes, window, rows)
+    try:
+        return summarise(text, ids, predicted, num_favourites)
+    finally:
+        model.train(was_training)
+
+
+def encode(vocabulary: Vocabulary, text: str) -> tuple[str, np.ndarray]:
+    """The text normalised as the training text was, and its ids [N].
+
+    Raises:
+        UserError: nothing is left of it.
     """
     text = vocabulary.normalise(text)
     if not text:
@@ -151,26 +162,41 @@ def score(
             f"Nothing is left of the text after the normalisation {vocabulary.normalisation!r} of "
             "the model's training text: give a text with other characters in it."
         )
-    ids = vocabulary.encode(text)
-    N, K = len(ids), min(num_favourites, len(vocabulary))
-    piece = piece_length(N, protocol, lanes, window)
-    nats_N = np.empty(N)
-    favourites_NK = np.empty((N, K), dtype=np.int64)
-    probabilities_NK = np.empty((N, K))
-    was_training = model.training
-    model.eval()
-    for places, log_p_MV in predictions(model, ids, piece, rows):
+    return text, vocabulary.encode(text)
+
+
+def summarise(
+    text: str, ids: np.ndarray, predicted: Iterable[Prediction], num_favourites: int = 0
+) -> Score:
+    """The score of a text whose every place is predicted once, in whatever order.
+
+    Args:
+        text: normalised.
+        ids: its ids, [N].
+        num_favourites: K.
+
+    Raises:
+        UserError: the predictions aren't numbers.
+    """
+    N, K = len(ids), num_favourites
+    nats_N = np.full(N, math.nan)
+    favourites: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for places, log_p_MV in predicted:
         targets_M = torch.from_numpy(ids[places].astype(np.int64)).to(log_p_MV.device)
         nats_N[places] = -log_p_MV.gather(1, targets_M[:, None]).squeeze(1).cpu().numpy()
         if K:
-            log_p_MK, ids_MK = log_p_MV.topk(K, dim=1)
-            probabilities_NK[places] = log_p_MK.exp().cpu().numpy()
-            favourites_NK[places] = ids_MK.cpu().numpy()
-    model.train(was_training)
+            log_p_MK, ids_MK = log_p_MV.topk(min(K, log_p_MV.shape[1]), dim=1)
+            favourites.append((places, ids_MK.cpu().numpy(), log_p_MK.exp().cpu().numpy()))
     if not np.isfinite(nats_N).all():
         raise UserError(
             "The model's predictions aren't finite numbers: its training has diverged; train it "
             "anew with a smaller learning_rate or with gradient clipping."
         )
+    favourites_NK = np.empty((N, 0), dtype=np.int64)
+    probabilities_NK = np.empty((N, 0))
+    if favourites:
+        order = np.argsort(np.concatenate([places for places, _, _ in favourites]))
+        favourites_NK = np.concatenate([ids_MK for _, ids_MK, _ in favourites])[order]
+        probabilities_NK = np.concatenate([p_MK for _, _, p_MK in favourites])[order]
     num_unknown = int((ids == UNKNOWN_ID).sum())
     return Score(text, nats_N, num_unknown, favourites_NK, probabilities_NK)

@@ -18,8 +18,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
-from charlm.data.samplers import IGNORED, Batch
+from charlm.data.samplers import Batch
 from charlm.errors import UserError
+from charlm.evaluation.protocol import summed_nats
 from charlm.model import CharLM, ModelState, detach
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.callbacks import module_callbacks
@@ -245,14 +246,13 @@ class CharLMModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         state = self._held_out_state if batch.continues else None
-        logits_TBV, self._held_out_state = self(batch.inputs_TB, state)
-        targets = batch.targets_TB.flatten()
-        num_targets = (targets != IGNORED).sum()
-        nats = F.cross_entropy(
-            logits_TBV.flatten(0, 1), targets, ignore_index=IGNORED, reduction="sum"
+        # The first process has the text's first character, in the first lane.
+        begins_text = batch_idx == 0 and self.global_rank == 0
+        nats, num_characters, self._held_out_state = summed_nats(
+            self.model, batch, state, begins_text
         )
         # One of several processes may have no target.
-        self.held_out_nats.update(nats / num_targets.clamp(min=1), num_targets)
+        self.held_out_nats.update(nats / num_characters.clamp(min=1), num_characters)
 
     test_step = validation_step
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.data.samplers import IGNORED, HeldOut, LaneSampler, Sampler, WindowSampler, gather
+from charlm.data.held_out import HeldOut
+from charlm.data.samplers import IGNORED, LaneSampler, Sampler, WindowSampler, gather
 from charlm.errors import UserError
 
 SAMPLERS = (LaneSampler, WindowSampler)
@@ -124,7 +125,7 @@ def test_each_held_out_character_after_the_first_is_a_target_once(
     batches = [held_out.batch(k) for k in range(len(held_out))]
     seen = np.concatenate([batch.targets_TB[batch.targets_TB != IGNORED] for batch in batches])
     np.testing.assert_array_equal(np.sort(seen), np.arange(1, num_characters))
-    for k, (inputs_TB, targets_TB, continues) in enumerate(batches):
+    for k, (inputs_TB, targets_TB, continues, *_) in enumerate(batches):
         real = targets_TB != IGNORED
         np.testing.assert_array_equal(targets_TB[real], inputs_TB[real] + 1)
         assert continues == (k > 0)
@@ -133,6 +134,26 @@ def test_each_held_out_character_after_the_first_is_a_target_once(
         column = np.concatenate([batch.targets_TB[:, lane] for batch in batches])
         column = column[column != IGNORED]
         np.testing.assert_array_equal(column, np.arange(column[0], column[0] + len(column)))
+
+
+@given(st.integers(2, 3000), st.integers(1, 40), st.integers(1, 30))
+@settings(max_examples=30)
+def test_windows_are_read_from_their_own_beginning_each_target_once(
+    num_characters: int, window: int, num_steps: int
+) -> None:
+    held_out = HeldOut(np.arange(num_characters), 1, num_steps, window)
+    seen = []
+    for k in range(len(held_out)):
+        batch, places_TB = held_out.batch(k), held_out.places(k)
+        real = places_TB >= 0
+        np.testing.assert_array_equal(batch.targets_TB[real], places_TB[real])
+        np.testing.assert_array_equal(batch.inputs_TB[real], places_TB[real] - 1)
+        assert (batch.targets_TB[~real] == IGNORED).all()
+        # A batch that doesn't go on begins windows.
+        first = (places_TB[0][real[0]] - 1) % window
+        assert batch.continues == bool(first.any()) or not real[0].any()
+        seen.append(places_TB[real])
+    np.testing.assert_array_equal(np.sort(np.concatenate(seen)), np.arange(1, num_characters))
 
 
 def test_a_held_out_text_without_a_target_is_refused() -> None:

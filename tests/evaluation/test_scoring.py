@@ -15,8 +15,9 @@ from helpers.running import small_data, small_module, trainer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm.data.held_out import MAX_WINDOWS
 from charlm.errors import UserError
-from charlm.evaluation.scoring import MAX_LANES, Score, piece_length, predictions, score
+from charlm.evaluation.scoring import Score, predictions, score
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
 
@@ -53,19 +54,23 @@ def test_the_nats_are_those_of_the_reference(cell: str, novel: str) -> None:
 
 @given(
     num_characters=st.integers(1, 900),
-    piece=st.integers(1, 1000),
+    lanes=st.integers(1, 1000),
+    window=st.none() | st.integers(1, 1000),
     rows=st.integers(1, 500),
 )
-@settings(max_examples=30)
-def test_every_place_is_predicted_exactly_once(num_characters: int, piece: int, rows: int) -> None:
+@settings(max_examples=40)
+def test_every_place_is_predicted_exactly_once(
+    num_characters: int, lanes: int, window: int | None, rows: int
+) -> None:
     ids = np.zeros(num_characters, dtype=np.uint8)
-    places = np.concatenate([p for p, _ in predictions(MODEL, ids, piece, rows)])
+    lanes = lanes if window is None else 1
+    places = np.concatenate([p for p, _ in predictions(MODEL, ids, lanes, window, rows)])
     assert sorted(places) == list(range(num_characters))
 
 
 def test_more_pieces_than_the_model_takes_at_once_are_all_read() -> None:
-    costs = nats("abcde" * MAX_LANES, protocol="windows", window=1)
-    pairs = [nats(pair)[1] for pair in ("ea", "ab", "bc", "cd", "de")] * MAX_LANES
+    costs = nats("abcde" * MAX_WINDOWS, protocol="windows", window=1)
+    pairs = [nats(pair)[1] for pair in ("ea", "ab", "bc", "cd", "de")] * MAX_WINDOWS
     np.testing.assert_allclose(costs[1:], pairs[1:], rtol=1e-5)
 
 
@@ -136,11 +141,14 @@ def test_windows_start_from_zero_with_one_character_of_context(text: str, piece:
 
 @given(text=st.text(LETTERS, min_size=1, max_size=80), lanes=st.integers(1, 90))
 @settings(max_examples=30)
-def test_lanes_are_windows_of_equal_length(text: str, lanes: int) -> None:
-    length = piece_length(len(text), lanes=lanes)
-    assert length * lanes >= len(text) - 1 > (length - 1) * lanes or len(text) == 1
-    windows = nats(text, protocol="windows", window=length)
-    np.testing.assert_array_equal(nats(text, lanes=lanes), windows)
+def test_lanes_are_equal_pieces_with_one_character_of_context(text: str, lanes: int) -> None:
+    num_targets = len(text) - 1
+    lanes = min(lanes, num_targets)
+    bounds = [num_targets * lane // lanes for lane in range(lanes + 1)] if lanes else []
+    expected = [nats(text[0])]
+    for start, stop in itertools.pairwise(bounds):
+        expected.append(nats(text[start : stop + 1])[1:])
+    np.testing.assert_allclose(nats(text, lanes=lanes or 3), np.concatenate(expected), rtol=1e-5)
 
 
 def test_carrying_the_state_beats_forgetting_it(
@@ -155,15 +163,18 @@ def test_carrying_the_state_beats_forgetting_it(
 
 
 @pytest.mark.usefixtures("novel")
-def test_a_validation_says_the_same(tmp_path: Path) -> None:
-    """Lightning's validation leaves out the first character, which it has no input for."""
-    data = small_data(val_size=0.2, normalisation="book")
+@pytest.mark.parametrize("lanes", [1, 5])
+def test_validation_and_test_say_the_same_to_the_last_character(lanes: int, tmp_path: Path) -> None:
+    data = small_data(val_size=0.2, test_size=0.1, normalisation="book", val_num_lanes=lanes)
     module = small_module(data)
-    [metrics] = trainer(tmp_path).validate(module, data, verbose=False)
+    run = trainer(tmp_path)
     vocabulary = Vocabulary.from_config(data.vocabulary)
-    text = vocabulary.decode(data.text.ids[data.split.val.start :])
-    scored = score(module.model, vocabulary, text)
-    assert metrics["val/loss"] == pytest.approx(scored.nats_N[1:].mean(), rel=1e-5)
+    for stage, measure in (("val", run.validate), ("test", run.test)):
+        [metrics] = measure(module, data, verbose=False)
+        bounds: range = getattr(data.split, stage)
+        text = vocabulary.decode(data.text.ids[bounds.start : bounds.stop])
+        scored = score(module.model, vocabulary, text, lanes=lanes)
+        assert metrics[f"{stage}/loss"] == pytest.approx(scored.nats_per_character, rel=1e-6)
 
 
 def test_the_favourites_are_the_likeliest_characters() -> None:

@@ -182,7 +182,9 @@ def test_each_held_out_character_counts_once_in_whatever_pieces(
     run.fit(module, datamodule=data)
     ids = torch.from_numpy(data.text.ids[-131:].astype("int64"))
     logits_TBV, _ = module.model(ids[:-1, None])
-    loss = F.cross_entropy(logits_TBV[:, 0], ids[1:]).item()
+    # The first character is predicted by the output layer on a hidden state of zeros.
+    logits_NV = torch.cat([module.model.output.bias[None], logits_TBV[:, 0]])
+    loss = F.cross_entropy(logits_NV, ids).item()
     measured = run.validate(module, datamodule=data, verbose=False)[0]
     assert measured["val/loss"] == pytest.approx(loss, rel=1e-5)
     assert measured["val/perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
@@ -194,13 +196,14 @@ def test_lanes_of_unequal_length_are_weighted_by_their_characters(tmp_path: Path
     module = small_module(data)
     trainer(tmp_path).fit(module, datamodule=data)
     ids = torch.from_numpy(data.text.ids[-100:].astype("int64"))
-    nats = 0.0
+    # The first character is predicted by the output layer on a hidden state of zeros.
+    nats = F.cross_entropy(module.model.output.bias, ids[0]).item()
     bounds = [99 * lane // 7 for lane in range(8)]
     for start, stop in itertools.pairwise(bounds):
         logits_TBV, _ = module.model(ids[start:stop, None])
         nats += F.cross_entropy(logits_TBV[:, 0], ids[start + 1 : stop + 1], reduction="sum").item()
     measured = trainer(tmp_path).test(module, datamodule=data, verbose=False)[0]
-    assert measured["test/loss"] == pytest.approx(nats / 99, rel=1e-5)
+    assert measured["test/loss"] == pytest.approx(nats / 100, rel=1e-5)
 
 
 def test_validation_in_mid_epoch_leaves_training_as_it_is(tmp_path: Path) -> None:
