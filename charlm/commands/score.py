@@ -8,10 +8,11 @@ from typing import Any
 
 from charlm.checkpoint import contents, load
 from charlm.errors import UserError
-from charlm.evaluation import surprisal as heatmap
 from charlm.evaluation.baselines import Baselines, Cost
 from charlm.evaluation.scoring import Score
 from charlm.evaluation.scoring import score as score_text
+from charlm.evaluation.surprisal.page import TOP_K, page
+from charlm.evaluation.surprisal.terminal import ansi as shaded
 from charlm.evaluation.training_text import training_ids
 from charlm.model import CharLM
 from charlm.text.files import atomic_writer, decode_stream, read_text
@@ -61,9 +62,9 @@ def score(
         raise UserError("Standard input (-) can be read only once: name it once.")
     model, vocabulary = load(checkpoint, device)
     model.backend = backend
-    num_favourites = heatmap.NUM_FAVOURITES if html else 0
+    top_k = TOP_K if html else 0
     scores = [
-        (name, _score(model, vocabulary, name, encoding, protocol, lanes, window, num_favourites))
+        (name, _score(model, vocabulary, name, encoding, protocol, lanes, window, top_k))
         for name in map(str, texts)
     ]
     costs = _costs(checkpoint, vocabulary, scores) if baselines else [{}] * len(scores)
@@ -71,7 +72,7 @@ def score(
     title = f"{cells} ({checkpoint.name})"
     if html:
         with atomic_writer(html) as file:
-            file.write(heatmap.page(scores, vocabulary, title).encode())
+            file.write(page(scores, vocabulary, title).encode())
     if json:
         how = {"protocol": protocol, "lanes": lanes, "window": window}
         for (name, scored), costs_of_text in zip(scores, costs, strict=True):
@@ -87,7 +88,7 @@ def score(
             )
     if ansi:
         for name, scored in scores:
-            print(f"\n{name}\n{heatmap.ansi(scored)}")
+            print(f"\n{name}\n{shaded(scored)}")
 
 
 def _score(model: CharLM, vocabulary: Vocabulary, name: str, encoding: str, *options: Any) -> Score:

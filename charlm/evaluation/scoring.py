@@ -1,6 +1,6 @@
 """How well a model predicts a text: nats, bits per character, perplexity, per character.
 
-    N characters of a text · M of them · K favourites · V vocabulary
+    N characters of a text · M of them · K likeliest symbols · V vocabulary
 
 What is summed, and why the first character counts too: ``charlm.evaluation.protocol``.
 """
@@ -37,15 +37,15 @@ class Score:
         text: the normalised text.
         nats_N: -log p of each character (float64).
         num_unknown: characters outside the vocabulary; each was scored as ``<unk>``.
-        favourites_NK: ids of the K likeliest characters at each place, the likeliest first, and
-        probabilities_NK: how likely they are.
+        top_ids_NK: ids of the K likeliest characters at each place, the likeliest first, and
+        top_probabilities_NK: how likely they are.
     """
 
     text: str
     nats_N: np.ndarray
     num_unknown: int
-    favourites_NK: np.ndarray
-    probabilities_NK: np.ndarray
+    top_ids_NK: np.ndarray
+    top_probabilities_NK: np.ndarray
 
     @property
     def nats(self) -> float:
@@ -125,7 +125,7 @@ def score(
     protocol: str = "carried",
     lanes: int = 1,
     window: int | None = None,
-    num_favourites: int = 0,
+    top_k: int = 0,
     rows: int = ROWS,
 ) -> Score:
     """Score a text, normalised as the training text was.
@@ -133,7 +133,7 @@ def score(
     Args:
         text: as it was written; unknown characters count as ``<unk>``.
         protocol, lanes, window: see ``check_protocol``.
-        num_favourites: K.
+        top_k: K.
         rows: T × B of one call of the model; doesn't change the result.
 
     Raises:
@@ -145,7 +145,7 @@ def score(
     model.eval()
     predicted = predictions(model, ids, lanes, window, rows)
     try:
-        return summarise(text, ids, predicted, num_favourites)
+        return summarise(text, ids, predicted, top_k)
     finally:
         model.train(was_training)
 
@@ -165,38 +165,36 @@ def encode(vocabulary: Vocabulary, text: str) -> tuple[str, np.ndarray]:
     return text, vocabulary.encode(text)
 
 
-def summarise(
-    text: str, ids: np.ndarray, predicted: Iterable[Prediction], num_favourites: int = 0
-) -> Score:
+def summarise(text: str, ids: np.ndarray, predicted: Iterable[Prediction], top_k: int = 0) -> Score:
     """The score of a text whose every place is predicted once, in whatever order.
 
     Args:
         text: normalised.
         ids: its ids, [N].
-        num_favourites: K.
+        top_k: K.
 
     Raises:
         UserError: the predictions aren't numbers.
     """
-    N, K = len(ids), num_favourites
+    N, K = len(ids), top_k
     nats_N = np.full(N, math.nan)
-    favourites: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    tops: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for places, log_p_MV in predicted:
         targets_M = torch.from_numpy(ids[places].astype(np.int64)).to(log_p_MV.device)
         nats_N[places] = -log_p_MV.gather(1, targets_M[:, None]).squeeze(1).cpu().numpy()
         if K:
             log_p_MK, ids_MK = log_p_MV.topk(min(K, log_p_MV.shape[1]), dim=1)
-            favourites.append((places, ids_MK.cpu().numpy(), log_p_MK.exp().cpu().numpy()))
+            tops.append((places, ids_MK.cpu().numpy(), log_p_MK.exp().cpu().numpy()))
     if not np.isfinite(nats_N).all():
         raise UserError(
             "The model's predictions aren't finite numbers: its training has diverged; train it "
             "anew with a smaller learning_rate or with gradient clipping."
         )
-    favourites_NK = np.empty((N, 0), dtype=np.int64)
-    probabilities_NK = np.empty((N, 0))
-    if favourites:
-        order = np.argsort(np.concatenate([places for places, _, _ in favourites]))
-        favourites_NK = np.concatenate([ids_MK for _, ids_MK, _ in favourites])[order]
-        probabilities_NK = np.concatenate([p_MK for _, _, p_MK in favourites])[order]
+    top_ids_NK = np.empty((N, 0), dtype=np.int64)
+    top_probabilities_NK = np.empty((N, 0))
+    if tops:
+        order = np.argsort(np.concatenate([places for places, _, _ in tops]))
+        top_ids_NK = np.concatenate([ids_MK for _, ids_MK, _ in tops])[order]
+        top_probabilities_NK = np.concatenate([p_MK for _, _, p_MK in tops])[order]
     num_unknown = int((ids == UNKNOWN_ID).sum())
-    return Score(text, nats_N, num_unknown, favourites_NK, probabilities_NK)
+    return Score(text, nats_N, num_unknown, top_ids_NK, top_probabilities_NK)

@@ -177,14 +177,14 @@ def test_validation_and_test_say_the_same_to_the_last_character(lanes: int, tmp_
         assert metrics[f"{stage}/loss"] == pytest.approx(scored.nats_per_character, rel=1e-6)
 
 
-def test_the_favourites_are_the_likeliest_characters() -> None:
-    scored = score(MODEL, VOCABULARY, "abcdeabcde", num_favourites=3)
-    assert scored.favourites_NK.shape == scored.probabilities_NK.shape == (10, 3)
-    assert (np.diff(scored.probabilities_NK, axis=1) <= 0).all()
+def test_the_top_k_are_the_likeliest_characters() -> None:
+    scored = score(MODEL, VOCABULARY, "abcdeabcde", top_k=3)
+    assert scored.top_ids_NK.shape == scored.top_probabilities_NK.shape == (10, 3)
+    assert (np.diff(scored.top_probabilities_NK, axis=1) <= 0).all()
     chances = [math.exp(-nats("ab" + character)[2]) for character in "?" + LETTERS]
-    assert scored.favourites_NK[2].tolist() == np.argsort(chances)[::-1][:3].tolist()
-    assert scored.probabilities_NK[2] == pytest.approx(sorted(chances, reverse=True)[:3])
-    assert score(MODEL, VOCABULARY, "a", num_favourites=99).favourites_NK.shape == (1, 6)
+    assert scored.top_ids_NK[2].tolist() == np.argsort(chances)[::-1][:3].tolist()
+    assert scored.top_probabilities_NK[2] == pytest.approx(sorted(chances, reverse=True)[:3])
+    assert score(MODEL, VOCABULARY, "a", top_k=99).top_ids_NK.shape == (1, 6)
 
 
 def test_a_text_is_normalised_as_the_training_text_was_and_the_unknown_counted() -> None:

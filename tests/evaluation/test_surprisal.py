@@ -13,10 +13,11 @@ from helpers.browser import open_page, requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.evaluation import surprisal as heatmap
-from charlm.evaluation.page import DARK, LIGHT, contrast, ink, luminance
 from charlm.evaluation.scoring import Score, score
-from charlm.evaluation.surprisal import BOUNDS, LABELS, ansi, levels, page, sign
+from charlm.evaluation.surprisal import page as page_module
+from charlm.evaluation.surprisal.levels import BOUNDS, LABELS, levels, visible
+from charlm.evaluation.surprisal.page import page
+from charlm.evaluation.surprisal.terminal import ansi
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
 
@@ -27,6 +28,25 @@ SEEN = {
     "deuteranopia": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]],
     "grey": [[0.2126, 0.7152, 0.0722]] * 3,
 }
+
+
+STYLE = (page_module.FOLDER / "page.css").read_text()
+# The (background, ink) of each level in the page's style: first the light page's, then the dark's.
+_SHADES = re.findall(r"\.s\d \{\s*background: (#\w{6});\s*color: (#\w{6});\s*\}", STYLE)
+LIGHT, DARK = _SHADES[:8], _SHADES[8:]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb, 0 to 1 (WCAG 2.2)."""
+    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def score_of(text: str, bits: list[float]) -> Score:
@@ -40,16 +60,19 @@ def uniform_model(text: str, **options: object) -> tuple[Vocabulary, Score]:
     vocabulary = Vocabulary.from_text(text)
     model = CharLM(len(vocabulary), hidden_sizes=[16], initialisation="uniform")
     torch.nn.init.normal_(model.output.weight, std=2.0)
-    return vocabulary, score(model, vocabulary, text, num_favourites=5, **options)  # type: ignore[arg-type]
+    return vocabulary, score(model, vocabulary, text, top_k=5, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
-def test_every_shade_can_be_read_and_keeps_its_order_for_every_eye(colours: tuple[str]) -> None:
-    assert len(colours) == len(LABELS) == len(BOUNDS) + 1
-    for colour in colours:
-        assert contrast(colour, ink(colour)) >= 4.5
+@pytest.mark.parametrize("shades", [LIGHT, DARK], ids=["light", "dark"])
+def test_every_shade_can_be_read_and_keeps_its_order_for_every_eye(
+    shades: list[tuple[str, str]],
+) -> None:
+    assert len(shades) == len(LABELS) == len(BOUNDS) + 1
+    for paper, ink in shades:
+        assert contrast(paper, ink) >= 4.5
+        assert contrast(paper, ink) == max(contrast(paper, "#111111"), contrast(paper, "#ffffff"))
     for matrix in SEEN.values():
-        rgb = [[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in colours]
+        rgb = [[int(paper[i : i + 2], 16) / 255 for i in (1, 3, 5)] for paper, _ in shades]
         seen = np.array(rgb) ** 2.2 @ np.array(matrix).T
         brightness = np.maximum(seen, 0) @ [0.2126, 0.7152, 0.0722]
         steps = [(max(pair) + 0.05) / (min(pair) + 0.05) for pair in itertools.pairwise(brightness)]
@@ -72,18 +95,18 @@ def test_the_levels_are_what_the_legend_says() -> None:
 
 @given(st.characters(exclude_categories=["Cs"]))
 @settings(max_examples=300)
-def test_a_sign_does_nothing_but_show(character: str) -> None:
-    shown = sign(character)
+def test_what_stands_for_a_character_does_nothing_but_show(character: str) -> None:
+    shown = visible(character)
     assert shown.isprintable() or not character.isprintable()
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in shown)
     assert shown not in {" ", "\u202e", "\u200d", "\u2028"}
 
 
-def test_signs_of_what_cannot_be_seen() -> None:
-    assert [sign(c) for c in (" ", "\n", "\t", "\x00", "\x1b", "\x7f", "\u202e", "é")] == list(
+def test_what_stands_for_what_cannot_be_seen() -> None:
+    assert [visible(c) for c in (" ", "\n", "\t", "\x00", "\x1b", "\x7f", "\u202e", "é")] == list(
         "␣↵⇥␀␛␡▯é"
     )
-    assert sign("<unk>") == "<unk>"
+    assert visible("<unk>") == "<unk>"
 
 
 def test_the_terminal_gets_the_text_its_colours_and_nothing_that_the_text_brings() -> None:
@@ -110,7 +133,7 @@ def test_a_page_holds_a_hostile_text_as_text() -> None:
 
 
 def test_a_long_text_is_shown_in_part_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heatmap, "MAX_SHOWN", 10)
+    monkeypatch.setattr(page_module, "MAX_SHOWN", 10)
     vocabulary, scored = uniform_model("abcdefghijkl")
     made = page([("text", scored)], vocabulary, "model")
     assert made.count('<i class="s') == 10
@@ -151,7 +174,7 @@ def test_each_character_is_shaded_by_its_surprisal(opened: Any) -> None:
     expected = [
         (
             {"\n": "↵\n", "\t": "⇥"}.get(character, character),
-            "rgb({}, {}, {})".format(*bytes.fromhex(LIGHT[level][1:])),
+            "rgb({}, {}, {})".format(*bytes.fromhex(LIGHT[level][0][1:])),
         )
         for character, level in zip(opened.scored.text, levels(opened.scored.nats_N), strict=True)
     ]
@@ -162,7 +185,7 @@ def test_each_character_is_shaded_by_its_surprisal(opened: Any) -> None:
     assert legend == list(LABELS)
 
 
-def test_the_favourites_show_on_hover_and_go_again(opened: Any) -> None:
+def test_the_likeliest_characters_show_on_hover_and_go_again(opened: Any) -> None:
     card = find(opened, "#card")[0]
     assert not card.is_displayed()
     for place in (3, 40, 200):
@@ -170,12 +193,12 @@ def test_the_favourites_show_on_hover_and_go_again(opened: Any) -> None:
         assert card.is_displayed()
         rows = [row.text.split("\n") for row in find(opened, "#card li")]
         scored, symbols = opened.scored, opened.vocabulary.symbols
-        expected = [sign(symbols[i]) for i in scored.favourites_NK[place]]
+        expected = [visible(symbols[i]) for i in scored.top_ids_NK[place]]
         assert [row[0] for row in rows] == expected
         shares = [float(row[-1].removesuffix(" %")) / 100 for row in rows]
-        assert shares == pytest.approx(scored.probabilities_NK[place].tolist(), abs=6e-4)
+        assert shares == pytest.approx(scored.top_probabilities_NK[place].tolist(), abs=6e-4)
         bits = scored.nats_N[place] / np.log(2)
-        assert f"{sign(scored.text[place])} · {bits:.2f} bits" in card.text
+        assert f"{visible(scored.text[place])} · {bits:.2f} bits" in card.text
         # It lies in view.
         assert opened.execute_script(
             "const b = arguments[0].getBoundingClientRect();"
@@ -206,7 +229,7 @@ def test_in_the_dark_the_surprising_is_bright(opened: Any) -> None:
             "return [document.body, ...document.querySelectorAll('.legend li')].map("
             "e => getComputedStyle(e).backgroundColor)"
         )
-    expected = ["rgb({}, {}, {})".format(*bytes.fromhex(colour[1:])) for colour in (DARK)]
+    expected = ["rgb({}, {}, {})".format(*bytes.fromhex(paper[1:])) for paper, _ in DARK]
     assert colours[True] == [expected[0], *expected]
     assert colours[False] != colours[True]
 

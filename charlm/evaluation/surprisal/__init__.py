@@ -1,0 +1,1 @@
+"""A text shaded by its surprisal: as a page, or for a terminal."""
