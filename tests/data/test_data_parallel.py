@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.resuming import Run, assert_same, differences, in_a_process
+from helpers.processes import in_processes
+from helpers.resuming import Run, assert_same, differences
 from helpers.running import CONFIGS, charlm, small_data
 from lightning.pytorch.callbacks import Callback
 
@@ -35,23 +35,9 @@ MODEL = {
 STEPS = 50
 
 
-def in_processes(num_processes: int, work: Callable[[], Any]) -> list[int]:
-    """Do the work in so many processes, as torchrun starts them; their exit codes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    children = [
-        in_a_process(
-            work,
-            LOCAL_RANK=rank,
-            NODE_RANK=0,
-            WORLD_SIZE=num_processes,
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=port,
-        )
-        for rank in range(num_processes)
-    ]
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+def codes(num_processes: int, work: Callable[[], Any]) -> list[int]:
+    """The exit codes of so many processes that do the work."""
+    return [ended.code for ended in in_processes(num_processes, work)]
 
 
 def train(run: Run, num_processes: int, **options: Any) -> Run:
@@ -64,7 +50,7 @@ def train(run: Run, num_processes: int, **options: Any) -> Run:
         rank = os.environ["LOCAL_RANK"]
         torch.save((run.result, run.metrics, run.batches), run.folder / f"result-{rank}")
 
-    assert in_processes(num_processes, work) == [0] * num_processes
+    assert codes(num_processes, work) == [0] * num_processes
     results = [
         torch.load(run.folder / f"result-{rank}", weights_only=False)
         for rank in range(num_processes)
@@ -121,7 +107,7 @@ def test_the_processes_drop_out_different_units(tmp_path: Path) -> None:
         run = run_in(tmp_path / "run", dropout=0.3).go(max_steps=3, devices=2, strategy="ddp")
         torch.save(run.result["random"], run.folder / os.environ["LOCAL_RANK"])
 
-    assert in_processes(2, work) == [0, 0]
+    assert codes(2, work) == [0, 0]
     drawn = [torch.load(tmp_path / "run" / rank) for rank in "01"]
     assert not torch.equal(*drawn)
 
@@ -140,10 +126,9 @@ def test_the_command_starts_and_stops_all_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "charlm", "fit", "--config", str(CONFIGS / "debug.yaml")]
     options = ["--model.hidden_sizes=[8]", "--trainer.max_epochs", "-1"]
     parallel = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    quiet = ["--trainer.enable_progress_bar", "false", "--samples.every_n_epochs", "0"]
     root = ["--trainer.default_root_dir", str(tmp_path), "--checkpoint.every_n_train_steps", "1"]
     process = subprocess.Popen(
-        [*command, *options, *parallel, *quiet, *root], stderr=subprocess.PIPE, text=True
+        [*command, *options, *parallel, *root], stderr=subprocess.PIPE, text=True
     )
     last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
     while not last.exists() and process.poll() is None:
@@ -193,7 +178,7 @@ def test_one_process_that_fails_ends_the_others(tmp_path: Path, rank: int) -> No
     def work() -> None:
         run.go(FailingOnOne(rank), devices=2, strategy="ddp")
 
-    assert in_processes(2, work) == [1, 1]
+    assert codes(2, work) == [1, 1]
     assert read(run.last)["global_step"] == 5
 
 
@@ -211,5 +196,5 @@ def test_one_process_encodes_and_the_other_waits(
         return encoded.encode_corpus(*arguments)
 
     monkeypatch.setattr("charlm.data.datamodule.encode_corpus", encode_corpus)
-    assert in_processes(2, lambda: small_data().text) == [0, 0]
+    assert codes(2, lambda: small_data().text) == [0, 0]
     assert calls.read_text().split() == ["begun", "done"] * 2

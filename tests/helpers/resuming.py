@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 
 from charlm.data.datamodule import CharDataModule
 from charlm.errors import Stopped
+from charlm.training.callbacks import RunProgressBar, TextSamples
 from charlm.training.module import CharLMModule
 from charlm.training.resume.checkpoints import BestCheckpoint, LastCheckpoint, WholeFiles
 from helpers.running import small_data, small_module, trainer
@@ -95,7 +96,10 @@ class Run:
         data: CharDataModule = small_data(**self.data)
         module: CharLMModule = small_module(data, **self.module)
         seen, log, starts = Batches(), Log(self.folder), EpochStarts()
-        own = [seen, starts, LastCheckpoint(self.every_n_train_steps), BestCheckpoint()]
+        # As a user's run: with a bar and samples.
+        shown = [RunProgressBar(), TextSamples(every_n_epochs=2, num_chars=3)]
+        kept = [LastCheckpoint(self.every_n_train_steps), BestCheckpoint()]
+        own = [seen, starts, *shown, *kept]
         run = trainer(
             self.folder,
             **{
@@ -103,6 +107,7 @@ class Run:
                 "callbacks": [*callbacks, *own],
                 "plugins": [WholeFiles()],
                 "enable_checkpointing": True,
+                "enable_progress_bar": True,
             }
             | self.trainer
             | limits,

@@ -27,12 +27,15 @@ class Outcome:
     err: str
 
 
-def charlm(*arguments: object) -> Outcome:
-    """``charlm ARGUMENTS`` in this process: quick, but no test of imports or signals."""
+def charlm(*arguments: object, show: bool = False) -> Outcome:
+    """``charlm ARGUMENTS`` in this process: quick, but no test of imports or signals.
+
+    With ``show`` its standard error is this process's own, and isn't returned.
+    """
     out, err = io.StringIO(), io.StringIO()
     with (
         contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
+        contextlib.nullcontext() if show else contextlib.redirect_stderr(err),
         mock.patch.object(sys, "argv", ["charlm"]),
     ):
         try:

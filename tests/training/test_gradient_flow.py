@@ -166,7 +166,7 @@ def test_a_configuration_adds_it_to_any_run(tmp_path: Path) -> None:
     outcome = charlm(
         *("fit", "--data.max_chars", 1200, "--data.num_lanes", 4, "--data.num_steps", 10),
         *("--model.hidden_sizes", "[8]", "--trainer.max_epochs", 1, "--samples.every_n_epochs", 0),
-        *("--trainer.default_root_dir", tmp_path, "--trainer.enable_progress_bar", "false"),
+        *("--trainer.default_root_dir", tmp_path),
         "--trainer.callbacks+=charlm.training.callbacks.GradientFlow",
         "--trainer.callbacks.every_n_steps=7",
     )

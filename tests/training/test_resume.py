@@ -242,7 +242,6 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = charlm(
         *("fit", "--config", CONFIGS / "debug.yaml", "--trainer.default_root_dir", folder),
         *("--data.max_chars", 1200, "--model.hidden_sizes=[8]", "--trainer.max_epochs", 2),
-        *("--trainer.enable_progress_bar", "false", "--samples.every_n_epochs", 0),
     )
     assert outcome.code == 0, outcome.err
     return folder

@@ -182,7 +182,7 @@ def test_the_command_line_has_both_options(tmp_path: Path) -> None:
         *("fit", "--data.corpus", "time-machine", "--data.max_chars", 1200),
         *("--data.num_lanes", 4, "--data.num_steps", 10, "--model.backprop_steps", 30),
         *("--model.hidden_sizes", "[8]", "--trainer.max_epochs", 1, "--samples.every_n_epochs", 0),
-        *("--trainer.default_root_dir", tmp_path, "--trainer.enable_progress_bar", "false"),
+        *("--trainer.default_root_dir", tmp_path),
     )
     assert outcome.code == 0, outcome.err
     config = next(tmp_path.glob("lightning_logs/*/config.yaml")).read_text()

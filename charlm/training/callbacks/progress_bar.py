@@ -1,4 +1,4 @@
-"""One progress bar for the whole run."""
+"""One progress bar for the whole run: drawn in place in a terminal, else a line now and then."""
 
 import math
 import sys
@@ -11,21 +11,37 @@ from tqdm import tqdm
 
 from charlm.training.callbacks.throughput import Throughput
 
+COUNTS = "{n_fmt}/{total_fmt} steps [{elapsed}<{remaining}{postfix}]"
+# Between two lines where they can't be drawn over one another: a file, a notebook, CI.
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def write_line(text: str) -> None:
+    """Print a line on standard error, above the bar where one is drawn."""
+    tqdm.write(text, file=sys.stderr)
+
 
 class RunProgressBar(ProgressBar):
     """One bar for the whole run: epoch, perplexity, speed, time left.
 
-    It looks at the metrics only as often as it is drawn, since on a GPU a look is a wait.
+    Several processes train, and the first alone shows a bar: so what needs all of them (the
+    Trainer's metrics) is taken by all of them, at moments that all of them reach, and nothing of
+    the kind is asked for when the bar is drawn. A metric's value is looked at only when it is
+    drawn, since on a GPU a look is a wait.
 
     Args:
-        seconds: between two drawings.
+        seconds: between two drawings in a terminal.
     """
 
     def __init__(self, seconds: float = 0.5) -> None:
         super().__init__()
-        self.seconds = seconds if sys.stderr.isatty() else max(seconds, 10.0)
+        self._in_place = sys.stderr.isatty()
+        self.seconds = seconds if self._in_place else max(seconds, SECONDS_BETWEEN_LINES)
         self._enabled = True
-        self._bar: Any = None
+        self._bar: tqdm | None = None
+        self._is_shown = False
+        self._epoch = 0
+        self._metrics: dict[str, Any] = {}
 
     def disable(self) -> None:
         self._enabled = False
@@ -34,67 +50,106 @@ class RunProgressBar(ProgressBar):
         self._enabled = True
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        tqdm.write(" ".join(map(str, args)), file=sys.stderr)
+        write_line(" ".join(map(str, args)))
+
+    # In all processes
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not self._enabled:
-            return
-        num_parameters = sum(p.numel() for p in pl_module.parameters())
-        where = trainer.log_dir or "no folder"
-        self.print(
-            f"training {num_parameters:,} parameters on {pl_module.device}, "
-            f"{trainer.num_training_batches} batches an epoch; logs in {where}"
-        )
+        folder = trainer.log_dir or "no folder"
         total = trainer.estimated_stepping_batches
-        self._drawn_at = -math.inf
-        self._bar = tqdm(
-            total=None if math.isinf(total) else int(total),
-            initial=trainer.global_step,
-            unit="step",
-            dynamic_ncols=True,
-            # Drawn from here alone.
-            mininterval=0,
-            miniters=sys.maxsize,
-            bar_format="{desc} |{bar}| {n_fmt}/{total_fmt} steps [{elapsed}<{remaining}{postfix}]",
-        )
+        if self._enabled:
+            num_parameters = sum(p.numel() for p in pl_module.parameters())
+            self.print(
+                f"training {num_parameters:,} parameters on {pl_module.device}, "
+                f"{trainer.num_training_batches} batches an epoch; logs in {folder}"
+            )
+            self._begin(None if math.isinf(total) else int(total), trainer.global_step)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # At the end of a run it is one too high.
+        self._epoch = trainer.current_epoch
+        self._take_metrics(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._take_metrics(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._take_metrics(trainer)
+        self._close()
+
+    def _take_metrics(self, trainer: L.Trainer) -> None:
+        self._metrics |= trainer.callback_metrics
+
+    # In the first process
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
-        if self._bar is not None and time.monotonic() - self._drawn_at >= self.seconds:
+        if self._is_shown and time.monotonic() - self._drawn_at >= self.seconds:
             self._draw()
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._close()
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         self._close()
 
+    def _begin(self, total: int | None, step: int) -> None:
+        self._is_shown = True
+        self._began_at = time.monotonic()
+        self._drawn_at = -math.inf if self._in_place else self._began_at
+        self._total, self._first = total, step
+        if self._in_place:
+            self._bar = tqdm(
+                total=total,
+                initial=step,
+                unit="step",
+                dynamic_ncols=True,
+                bar_format="{desc} |{bar}| " + COUNTS,
+                # Drawn from here alone.
+                mininterval=0,
+                miniters=sys.maxsize,
+            )
+
     def _close(self) -> None:
+        if self._is_shown:
+            self._draw()
         if self._bar is not None:
-            self._update()
             self._bar.close()
-            self._bar = None
+        self._bar, self._is_shown = None, False
 
     def _draw(self) -> None:
         self._drawn_at = time.monotonic()
-        self._update()
-        self._bar.refresh()
-
-    def _update(self) -> None:
-        trainer = self.trainer
-        epochs = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
-        self._bar.set_description_str(
-            f"epoch {min(trainer.current_epoch + 1, trainer.max_epochs or math.inf)}{epochs}",
-            refresh=False,
+        epoch, step, figures = self._epoch_of_all(), self.trainer.global_step, self._figures()
+        if self._bar is not None:
+            self._bar.set_description_str(epoch, refresh=False)
+            self._bar.set_postfix_str(figures, refresh=False)
+            self._bar.n = step
+            self._bar.refresh()
+            return
+        line = tqdm.format_meter(
+            n=step,
+            total=self._total,
+            elapsed=self._drawn_at - self._began_at,
+            initial=self._first,
+            prefix=epoch,
+            postfix=figures,
+            bar_format="{desc}, " + COUNTS,
         )
-        metrics = trainer.callback_metrics
+        self.print(line)
+
+    def _epoch_of_all(self) -> str:
+        num_epochs = self.trainer.max_epochs
+        of_how_many = "" if num_epochs in (None, -1) else f"/{num_epochs}"
+        return f"epoch {self._epoch + 1}{of_how_many}"
+
+    def _figures(self) -> str:
         forms = {"train/perplexity": "perplexity {:.3f}", "val/perplexity": "val {:.3f}"}
-        shown = [form.format(metrics[key].item()) for key, form in forms.items() if key in metrics]
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        shown = [
+            form.format(self._metrics[key].item())
+            for key, form in forms.items()
+            if key in self._metrics
+        ]
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Throughput) and callback.characters_per_second is not None:
                 shown.append(f"{callback.characters_per_second:,.0f} characters/s")
-        self._bar.set_postfix_str(", ".join(shown), refresh=False)
-        self._bar.n = trainer.global_step
+        return ", ".join(shown)

@@ -1,15 +1,14 @@
 """Continuations of a few prefixes while a model trains."""
 
-import sys
 from typing import cast
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from tqdm import tqdm
 
 from charlm.generation.generate import generate
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.callbacks.progress_bar import write_line
 from charlm.training.logger import tensorboard_writers
 
 
@@ -41,6 +40,6 @@ class TextSamples(Callback):
         vocabulary = cast(Vocabulary, pl_module.vocabulary)
         for prefix in self.prefixes:
             text = generate(model, vocabulary, prefix, self.num_chars)
-            tqdm.write(f"epoch {epoch}: {text}", file=sys.stderr)
+            write_line(f"epoch {epoch}: {text}")
             for writer in tensorboard_writers(trainer):
                 writer.add_text(f"samples/{prefix}", text, trainer.global_step)

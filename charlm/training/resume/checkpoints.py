@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, distributed
 
 from charlm.checkpoint import read
@@ -104,8 +105,11 @@ class LastCheckpoint(ModelCheckpoint):
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
-        if self._is_on(trainer) and trainer.validating and self.signals.received:
-            self._write_or_stop(trainer)
+        # One process alone may have the signal, and all of them have to ask one another.
+        is_asked = trainer.world_size > 1 or self.signals.received
+        is_of_training = trainer.validating and trainer.state.fn == TrainerFn.FITTING
+        if self._is_on(trainer) and is_of_training and is_asked:
+            self._write_or_stop(trainer, only_to_stop=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._is_on(trainer) and self._step_written != trainer.global_step:
@@ -123,9 +127,9 @@ class LastCheckpoint(ModelCheckpoint):
     def _is_on(self, trainer: L.Trainer) -> bool:
         return not trainer.fast_dev_run  # type: ignore[attr-defined]
 
-    def _write_or_stop(self, trainer: L.Trainer) -> None:
+    def _write_or_stop(self, trainer: L.Trainer, only_to_stop: bool = False) -> None:
         due, received = self._wishes(trainer)
-        if due or received:
+        if (due and not only_to_stop) or received:
             self._write(trainer)
         if received:
             raise Stopped(

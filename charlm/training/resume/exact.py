@@ -78,9 +78,10 @@ class ExactResume(Callback):
         elif rank > 0:
             # Lightning seeds all processes alike: they would drop out the same units.
             torch.manual_seed(torch.initial_seed() + rank)
+        # Also where one process found nothing to go on from: another may have.
+        check_same_everywhere(trainer)
         if loaded is None:
             return
-        check_same_everywhere(trainer)
         parts = [own["carried"] for own in processes]
         module = cast(Any, pl_module)
         module.carried_state = restored_state(parts, module.device, rank, num_processes)
