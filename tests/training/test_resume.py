@@ -242,6 +242,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = charlm(
         *("fit", "--config", CONFIGS / "debug.yaml", "--trainer.default_root_dir", folder),
         *("--data.max_chars", 1200, "--model.hidden_sizes=[8]", "--trainer.max_epochs", 2),
+        *("--samples.every_n_epochs", 3),
     )
     assert outcome.code == 0, outcome.err
     return folder
@@ -262,7 +263,7 @@ def test_the_newest_run_goes_on_in_its_folder_with_its_options(begun: Path, tmp_
     assert [path.name for path in version.parent.iterdir()] == ["version_0"]
     content = read(version / "checkpoints" / "last.ckpt")
     assert content["hyper_parameters"]["hidden_sizes"] == [8]
-    assert content["options"]["samples"]["every_n_epochs"] == 0
+    assert content["options"]["samples"]["every_n_epochs"] == 3
     scalars = EventAccumulator(str(version)).Reload().Scalars("train/perplexity")
     per_epoch = content["global_step"] // 3
     assert [event.step + 1 for event in scalars] == [per_epoch, 2 * per_epoch, 3 * per_epoch]
