@@ -38,8 +38,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+# A run that goes on has its checkpoint's options, but for those that are given.
+OPTIONS = $(if $(RESUME),--ckpt_path last $(if $(filter-out file,$(origin CONFIG)),$(CONFIGURED)),$(CONFIGURED))
+CONFIGURED = --config $(CONFIG)
+
 train: setup ## train: CONFIG=rnn (or a file), RESUME=1, ARGS="--trainer.max_epochs 50"
-	charlm fit --config $(CONFIG) $(if $(RESUME),--ckpt_path last) $(ARGS)
+	charlm fit $(OPTIONS) $(ARGS)
 
 generate: setup ## continue PREFIX="time traveller" with CHECKPOINT=... (none: the newest)
 	@charlm generate $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT") --prefix "$$PREFIX" $(ARGS)

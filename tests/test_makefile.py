@@ -33,7 +33,11 @@ def test_make_alone_lists_the_targets() -> None:
             ["train", "CONFIG=debug", "ARGS=--trainer.max_epochs 2"],
             "charlm fit --config debug --trainer.max_epochs 2",
         ),
-        (["train", "RESUME=1"], "charlm fit --config rnn --ckpt_path last"),
+        (["train", "RESUME=1"], "charlm fit --ckpt_path last"),
+        (
+            ["train", "RESUME=1", "CONFIG=gru", "ARGS=--trainer.max_epochs 9"],
+            "charlm fit --ckpt_path last --config gru --trainer.max_epochs 9",
+        ),
         (["tensorboard"], "tensorboard --logdir lightning_logs --port 6006"),
         (["test"], "python -m pytest --numprocesses auto --dist worksteal"),
     ],
