@@ -13,12 +13,14 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from charlm.data.held_out import HeldOut
 from charlm.data.samplers import IGNORED, SAMPLERS, Batch, Sampler, gather, share
 from charlm.errors import UserError
 from charlm.text.corpora import CorpusUnavailable, Split, cache_directory, split
 from charlm.text.encoding import EncodedText, encode_corpus
+from charlm.text.prefixes import BOOK, default_prefixes
 
 # A row of a batch brings some 64 KiB of a mapped text into memory, however short it is.
 BATCHES_PER_RELEASE = 32
@@ -35,6 +37,11 @@ def one_at_a_time() -> Iterator[None]:
                 lock = stack.enter_context(open(cache_directory() / ".lock", "w"))
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@rank_zero_only
+def tell(message: str) -> None:
+    print(f"charlm: {message}", file=sys.stderr)
 
 
 class TrainingBatches:
@@ -121,7 +128,8 @@ class CharDataModule(L.LightningDataModule):
     Args:
         corpus: a corpus by name: time-machine, war-of-the-worlds, tiny-shakespeare, python-docs.
         path: a text file of your own; where it is given, ``corpus`` doesn't count.
-        normalisation: ``book``, ``letters`` or ``none`` (``charlm.text.normalisation.normalise``).
+        normalisation: ``book``, ``letters`` or ``none`` (``charlm.text.normalisation.normalise``);
+            left out, ``book`` for a corpus by name, and ``none`` for a text of your own.
         max_chars: only this many characters, from the start (the book trains on 10,000).
         encoding: of the file at ``path``.
         val_size: the part held out for validation, as a fraction or a number of characters.
@@ -146,7 +154,7 @@ class CharDataModule(L.LightningDataModule):
         self,
         corpus: str = "time-machine",
         path: str | None = None,
-        normalisation: str = "book",
+        normalisation: str | None = None,
         max_chars: int | None = None,
         encoding: str = "utf-8",
         val_size: int | float = 0,
@@ -168,6 +176,8 @@ class CharDataModule(L.LightningDataModule):
         self._num_batches = itertools.count(1)
         if sampling not in SAMPLERS:
             raise UserError(f"Unknown sampling {sampling!r}: choose one of {', '.join(SAMPLERS)}.")
+        if normalisation is None:
+            normalisation = "book" if path is None else "none"
         # Not for the logger to merge with the model's, which has an `encoding` of another kind.
         self.save_hyperparameters(logger=False)
 
@@ -179,7 +189,7 @@ class CharDataModule(L.LightningDataModule):
         try:
             corpus = options.corpus if options.path is None else None
             with one_at_a_time():
-                return encode_corpus(corpus, options.path, *arguments)
+                text = encode_corpus(corpus, options.path, *arguments)
         except CorpusUnavailable as unavailable:
             if options.fallback is None:
                 raise
@@ -187,7 +197,11 @@ class CharDataModule(L.LightningDataModule):
                 f"*** Training on {options.fallback} INSTEAD of {options.corpus}: {unavailable}",
                 file=sys.stderr,
             )
-            return encode_corpus(options.fallback, None, *arguments)
+            text = encode_corpus(options.fallback, None, *arguments)
+        # The book's own text is known to lose its punctuation.
+        if text.name != BOOK and text.losses.is_worth_telling:
+            tell(text.losses.sentence(text.name, options.normalisation))
+        return text
 
     @property
     def vocabulary(self) -> dict[str, Any]:
@@ -195,9 +209,13 @@ class CharDataModule(L.LightningDataModule):
         return self.text.vocabulary.config
 
     @property
-    def corpus_used(self) -> dict[str, str]:
-        """The text's name and digest: what a checkpoint knows it by."""
-        return {"corpus_used": self.text.name, "corpus_digest": self.text.digest}
+    def corpus_used(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the text: its name, its digest, and prefixes from it."""
+        return {
+            "corpus_used": self.text.name,
+            "corpus_digest": self.text.digest,
+            "sample_prefixes": list(default_prefixes(self.text)),
+        }
 
     @cached_property
     def split(self) -> Split:

@@ -25,7 +25,8 @@ from tqdm import tqdm
 from charlm.errors import UserError
 from charlm.text.corpora import cache_directory, data_directory, read_corpus, writable_directory
 from charlm.text.files import atomic_writer, iterate_text, open_binary, read_text
-from charlm.text.normalisation import normalise, normalise_pieces
+from charlm.text.losses import LossCounter, Losses
+from charlm.text.normalisation import check_normalisation, normalise_pieces
 from charlm.text.vocabulary import Vocabulary, code_points
 
 # A file from this size on is mapped; below, its text and ids are held in memory.
@@ -33,7 +34,7 @@ LARGE_FILE_BYTES = 32 * 2**20
 # Small enough for the processor's cache, large enough that a piece costs more than its call.
 PIECE_BYTES = 2**18
 # Part of the cached file's name: another layout or meaning is another file.
-FORMAT = 1
+FORMAT = 2
 MAX_HEADER_BYTES = 2**25
 
 
@@ -48,6 +49,7 @@ class EncodedText:
         digest: SHA-256 (hexadecimal) of the vocabulary (normalisation, characters and their
             order) and of the N ids: equal exactly if the same characters are encoded in the same
             way. Text that ``max_chars`` cuts off doesn't count, but for the vocabulary.
+        losses: what the normalisation has left out of the whole text.
         cached: the file that is mapped, if the text is.
         mapping: its mapping.
     """
@@ -56,6 +58,7 @@ class EncodedText:
     ids: np.ndarray
     vocabulary: Vocabulary
     digest: str
+    losses: Losses
     cached: Path | None = None
     mapping: mmap.mmap | None = field(default=None, repr=False)
 
@@ -66,7 +69,7 @@ class EncodedText:
         # A mapped text goes to another process by name, not by content.
         if self.cached is not None:
             return _map, (self.name, self.cached, len(self.ids))
-        return EncodedText, (self.name, self.ids, self.vocabulary, self.digest)
+        return EncodedText, (self.name, self.ids, self.vocabulary, self.digest, self.losses)
 
     def release(self) -> None:
         """Let go of the memory of a mapped text that was read; ``ids`` stay valid.
@@ -105,7 +108,7 @@ def encode_corpus(
         raise UserError("Give either a corpus (--data.corpus) or a file (--data.path).")
     if max_chars is not None and max_chars < 1:
         raise UserError(f"max_chars is {max_chars}: it must be at least 1, or null for all.")
-    normalise("", normalisation)
+    check_normalisation(normalisation)
     if corpus is not None:
         return _encode_in_memory(corpus, [read_corpus(corpus)], normalisation, max_chars)
     assert path is not None
@@ -126,7 +129,7 @@ def encode_corpus(
 def _encode_in_memory(
     name: str, pieces: list[str], normalisation: str, max_chars: int | None
 ) -> EncodedText:
-    vocabulary, num_characters = _count(name, pieces, normalisation)
+    vocabulary, num_characters, losses = _count(name, pieces, normalisation)
     ids = np.empty(min(num_characters, max_chars or num_characters), dtype=vocabulary.dtype)
     filled = 0
     for part in _encode(vocabulary, pieces):
@@ -137,13 +140,16 @@ def _encode_in_memory(
             break
     digest = _start_digest(vocabulary)
     digest.update(_little_endian(ids))
-    return EncodedText(name, ids, vocabulary, digest.hexdigest())
+    return EncodedText(name, ids, vocabulary, digest.hexdigest(), losses)
 
 
-def _count(name: str, pieces: Iterable[str], normalisation: str) -> tuple[Vocabulary, int]:
-    """The vocabulary of a text, and its length when normalised."""
+def _count(
+    name: str, pieces: Iterable[str], normalisation: str
+) -> tuple[Vocabulary, int, Losses]:
+    """The vocabulary of a text, its length when normalised, and what that leaves out."""
     counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
-    for piece in normalise_pieces(pieces, normalisation):
+    counter = LossCounter(normalisation)
+    for piece in normalise_pieces(counter.watch(pieces), normalisation):
         counts_of_piece = np.bincount(code_points(piece))
         counts[: len(counts_of_piece)] += counts_of_piece
     num_characters = int(counts.sum())
@@ -152,7 +158,7 @@ def _count(name: str, pieces: Iterable[str], normalisation: str) -> tuple[Vocabu
             f"Nothing is left of {name} after the normalisation {normalisation!r}: try 'none'."
         )
     found = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
-    return Vocabulary.from_counts(found, normalisation), num_characters
+    return Vocabulary.from_counts(found, normalisation), num_characters, counter.losses()
 
 
 def _encode(vocabulary: Vocabulary, pieces: Iterable[str]) -> Iterator[np.ndarray]:
@@ -189,7 +195,7 @@ def _encode_to_file(
                 yield piece
                 bar.update(min(PIECE_BYTES, bar.total - bar.n))
 
-        vocabulary, num_characters = _count(name, pieces(), normalisation)
+        vocabulary, num_characters, losses = _count(name, pieces(), normalisation)
         num_bytes = num_characters * vocabulary.dtype.itemsize
         if num_bytes > (free := shutil.disk_usage(cached.parent).free):
             raise UserError(
@@ -199,7 +205,7 @@ def _encode_to_file(
         digest = _start_digest(vocabulary)
         with atomic_writer(cached) as file:
             # The digest is known last: its place is kept until then.
-            file.write(_header(vocabulary, num_characters, "?" * len(digest.hexdigest())))
+            file.write(_header(vocabulary, num_characters, losses, "?" * len(digest.hexdigest())))
             num_written = 0
             for ids in _encode(vocabulary, pieces()):
                 file.write(_little_endian(ids))
@@ -209,16 +215,21 @@ def _encode_to_file(
             if num_written != num_characters or _version(after) != _version(before):
                 raise UserError(f"{name} has changed while it was being encoded: start again.")
             file.seek(0)
-            file.write(_header(vocabulary, num_characters, digest.hexdigest()))
+            file.write(_header(vocabulary, num_characters, losses, digest.hexdigest()))
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _header(vocabulary: Vocabulary, num_characters: int, digest: str) -> bytes:
+def _header(vocabulary: Vocabulary, num_characters: int, losses: Losses, digest: str) -> bytes:
     header = json.dumps(
-        {"num_characters": num_characters, "digest": digest, "vocabulary": vocabulary.config}
+        {
+            "num_characters": num_characters,
+            "digest": digest,
+            "losses": losses,
+            "vocabulary": vocabulary.config,
+        }
     )
     # Padded, so that the ids begin at a multiple of 64 bytes.
     return header.encode().ljust((len(header) // 64 + 1) * 64 - 1) + b"\n"
@@ -233,6 +244,7 @@ def _read_header(cached: Path) -> tuple[dict[str, Any], int] | None:
             num_bytes = os.fstat(file.fileno()).st_size - len(line)
         header = json.loads(line)
         vocabulary = Vocabulary.from_config(header["vocabulary"])
+        Losses(*header["losses"])
         whole = num_bytes == header["num_characters"] * vocabulary.dtype.itemsize
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
@@ -257,7 +269,8 @@ def _map(name: str, cached: Path, max_chars: int | None) -> EncodedText:
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     dtype, num_characters = vocabulary.dtype.newbyteorder("<"), header["num_characters"]
     ids = np.frombuffer(mapping, dtype, num_characters, offset)[:max_chars]
-    text = EncodedText(name, ids, vocabulary, header["digest"], cached, mapping)
+    losses = Losses(*header["losses"])
+    text = EncodedText(name, ids, vocabulary, header["digest"], losses, cached, mapping)
     if len(ids) == num_characters:
         return text
     digest = _start_digest(vocabulary)

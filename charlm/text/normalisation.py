@@ -37,7 +37,17 @@ def normalise(text: str, normalisation: str) -> str:
         return _NOT_LETTERS.sub(" ", text).lower()
     if normalisation == "none":
         return unicodedata.normalize("NFC", text)
-    raise UserError(
+    raise _unknown(normalisation)
+
+
+def check_normalisation(normalisation: str) -> None:
+    """Raise a UserError for a normalisation that doesn't exist."""
+    if normalisation not in NORMALISATIONS:
+        raise _unknown(normalisation)
+
+
+def _unknown(normalisation: str) -> UserError:
+    return UserError(
         f"Unknown normalisation {normalisation!r}: choose one of {', '.join(NORMALISATIONS)}."
     )
 
@@ -52,7 +62,7 @@ def normalise_pieces(pieces: Iterable[str], normalisation: str) -> Iterator[str]
         return _book_pieces(pieces)
     if normalisation == "letters":
         return _letters_pieces(pieces)
-    normalise("", normalisation)
+    check_normalisation(normalisation)
     return _composed_pieces(pieces)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from charlm.errors import UserError
-from charlm.text.normalisation import NORMALISATIONS, normalise
+from charlm.text.normalisation import check_normalisation, normalise
 
 UNKNOWN = "<unk>"
 UNKNOWN_ID = 0
@@ -42,8 +42,7 @@ class Vocabulary:
         known = tuple(characters)
         if any(len(character) != 1 for character in known) or len(set(known)) != len(known):
             raise UserError("A vocabulary is made of single characters, each of them once.")
-        if normalisation not in NORMALISATIONS:
-            normalise("", normalisation)
+        check_normalisation(normalisation)
         self.normalisation = normalisation
         self.symbols = (UNKNOWN, *known)
         codes = np.array([ord(character) for character in known], dtype=np.int64)
