@@ -18,7 +18,7 @@ CONFIG ?= rnn
 ARGS ?=
 RESUME ?=
 CHECKPOINT ?=
-PREFIX ?= time traveller
+PREFIX ?=
 PORT ?= 6006
 # By the environment, so that whatever a prefix is made of reaches charlm as it is.
 export CHECKPOINT PREFIX
@@ -45,8 +45,8 @@ CONFIGURED = --config $(CONFIG)
 train: setup ## train: CONFIG=rnn (or a file), RESUME=1, ARGS="--trainer.max_epochs 50"
 	charlm fit $(OPTIONS) $(ARGS)
 
-generate: setup ## continue PREFIX="time traveller" with CHECKPOINT=... (none: the newest)
-	@charlm generate $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT") --prefix "$$PREFIX" $(ARGS)
+generate: setup ## continue PREFIX="time traveller" (none: one from the text) with CHECKPOINT=... (none: the newest)
+	@charlm generate $(if $(CHECKPOINT),--checkpoint "$$CHECKPOINT") $(if $(PREFIX),--prefix "$$PREFIX") $(ARGS)
 
 tensorboard: setup ## watch the runs: http://localhost:6006 (PORT=6006)
 	tensorboard --logdir lightning_logs --port $(PORT)

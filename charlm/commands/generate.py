@@ -7,13 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from charlm.checkpoint import Trained, load, newest
+from charlm.checkpoint import Trained, contents, load, newest
 from charlm.errors import UserError
 from charlm.generation.context import Context, check_prefix, read
 from charlm.generation.generate import check_options, generate_many
 from charlm.text.files import read_text
-
-PREFIX = "time traveller"
+from charlm.text.prefixes import OF_THE_BOOK, knows, most_frequent
 
 
 def generate(
@@ -43,7 +42,8 @@ def generate(
     which. Of several texts each is the one that would be generated alone, text i with seed + i.
 
     Args:
-        prefix: what the text begins with; may be given several times.
+        prefix: what the text begins with; may be given several times; none: what the samples in
+            training continued first.
         checkpoint: a file that charlm fit wrote, or a folder that charlm export wrote; none: the
             newest under lightning_logs.
         num_chars: how many characters to add.
@@ -71,8 +71,9 @@ def generate(
         "min_p": min_p,
     }
     sampling = check_options(num_samples, num_beams, **options)
-    prefixes = _prefixes(prefix, prefix_file, encoding, interactive)
-    is_one = len(prefixes) == 1 and num_samples == 1 and num_beams is None
+    prefixes = _prefixes(prefix, prefix_file, encoding)
+    # Without any, one is found below.
+    is_one = len(prefixes) < 2 and num_samples == 1 and num_beams is None
     if interactive and (num_samples > 1 or num_beams is not None or len(prefixes) > 1 or json):
         raise UserError(
             "An interactive session goes on with one text: leave out num_samples, num_beams, "
@@ -87,6 +88,8 @@ def generate(
         checkpoint = newest(Path())
         print(f"charlm: {checkpoint}", file=sys.stderr)
     trained = load(checkpoint, device)
+    if not prefixes and not interactive:
+        prefixes = [_default_prefix(checkpoint, trained)]
     if interactive:
         _converse(trained, prefixes, num_chars, seed, stop, options)
     elif is_one and not json:
@@ -104,12 +107,20 @@ def generate(
             _print((json_module.dumps(text) if json else text) + "\n", stream)
 
 
-def _prefixes(given: list[str], file: Path | None, encoding: str, interactive: bool) -> list[str]:
+def _prefixes(given: list[str], file: Path | None, encoding: str) -> list[str]:
     if file is None:
-        return given or ([] if interactive else [PREFIX])
+        return given
     if given:
         raise UserError("Give the prefixes by prefix or by prefix_file: leave out one of them.")
     return read_text(file, encoding, option="--encoding").removesuffix("\n").split("\n")
+
+
+def _default_prefix(checkpoint: Path, trained: Trained) -> str:
+    """What training continued first; of older checkpoints, the book's prefix where it can be."""
+    data = contents(checkpoint).get("datamodule_hyper_parameters") or {}
+    remembered = [*data.get("sample_prefixes", ()), OF_THE_BOOK[0]]
+    vocabulary = trained.vocabulary
+    return next((p for p in remembered if knows(vocabulary, [p])), most_frequent(vocabulary))
 
 
 def _print(text: str, at_once: bool) -> None:

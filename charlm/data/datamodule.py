@@ -20,8 +20,10 @@ from charlm.data.samplers import IGNORED, SAMPLERS, Batch, Sampler, gather, shar
 from charlm.errors import UserError
 from charlm.text.corpora import CorpusUnavailable, Split, cache_directory, split
 from charlm.text.encoding import EncodedText, encode_corpus
-from charlm.text.prefixes import BOOK, default_prefixes
+from charlm.text.prefixes import default_prefixes
 
+# What a checkpoint keeps of the text itself, beside the options.
+FACTS = ("corpus_used", "corpus_digest", "sample_prefixes")
 # A row of a batch brings some 64 KiB of a mapped text into memory, however short it is.
 BATCHES_PER_RELEASE = 32
 
@@ -176,10 +178,10 @@ class CharDataModule(L.LightningDataModule):
         self._num_batches = itertools.count(1)
         if sampling not in SAMPLERS:
             raise UserError(f"Unknown sampling {sampling!r}: choose one of {', '.join(SAMPLERS)}.")
-        if normalisation is None:
-            normalisation = "book" if path is None else "none"
         # Not for the logger to merge with the model's, which has an `encoding` of another kind.
         self.save_hyperparameters(logger=False)
+        if normalisation is None:
+            self.hparams["normalisation"] = "book" if path is None else "none"
 
     @cached_property
     def text(self) -> EncodedText:
@@ -198,8 +200,7 @@ class CharDataModule(L.LightningDataModule):
                 file=sys.stderr,
             )
             text = encode_corpus(options.fallback, None, *arguments)
-        # The book's own text is known to lose its punctuation.
-        if text.name != BOOK and text.losses.is_worth_telling:
+        if options.path is not None and text.losses.is_worth_telling:
             tell(text.losses.sentence(text.name, options.normalisation))
         return text
 
@@ -208,13 +209,18 @@ class CharDataModule(L.LightningDataModule):
         """The vocabulary with its normalisation, in plain types: the model's own argument."""
         return self.text.vocabulary.config
 
+    @cached_property
+    def sample_prefixes(self) -> tuple[str, ...]:
+        """What to continue where nobody says it."""
+        return default_prefixes(self.text)
+
     @property
     def corpus_used(self) -> dict[str, Any]:
         """What a checkpoint keeps of the text: its name, its digest, and prefixes from it."""
         return {
             "corpus_used": self.text.name,
             "corpus_digest": self.text.digest,
-            "sample_prefixes": list(default_prefixes(self.text)),
+            "sample_prefixes": list(self.sample_prefixes),
         }
 
     @cached_property

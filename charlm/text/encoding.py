@@ -143,9 +143,7 @@ def _encode_in_memory(
     return EncodedText(name, ids, vocabulary, digest.hexdigest(), losses)
 
 
-def _count(
-    name: str, pieces: Iterable[str], normalisation: str
-) -> tuple[Vocabulary, int, Losses]:
+def _count(name: str, pieces: Iterable[str], normalisation: str) -> tuple[Vocabulary, int, Losses]:
     """The vocabulary of a text, its length when normalised, and what that leaves out."""
     counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
     counter = LossCounter(normalisation)

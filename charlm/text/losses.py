@@ -107,4 +107,3 @@ def listed(characters: str, num_more: int) -> str:
         for character in characters
     )
     return names + (f" and {num_more:,} more kinds" if num_more > 0 else "")
-

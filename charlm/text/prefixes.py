@@ -27,7 +27,9 @@ def default_prefixes(text: EncodedText) -> tuple[str, ...]:
 
 def most_frequent(vocabulary: Vocabulary) -> str:
     """The most frequent character that its normalisation leaves as a prefix."""
-    return next(character for character in vocabulary.symbols[1:] if vocabulary.normalise(character))
+    return next(
+        character for character in vocabulary.symbols[1:] if vocabulary.normalise(character)
+    )
 
 
 def knows(vocabulary: Vocabulary, texts: Sequence[str]) -> bool:

@@ -12,6 +12,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.tensorboard import SummaryWriter
 
+from charlm.training.watching import merely_watching
+
 LOG_FOLDER = "lightning_logs"
 CHECKPOINT_FOLDER = "checkpoints"
 
@@ -46,6 +48,7 @@ class RunFolder(NamedTuple):
         return cls(folder.parent.parent.parent, int(version))
 
 
+@merely_watching("log_metrics", "save", "finalize")
 class RunLogger(TensorBoardLogger):
     """TensorBoard's, in a version folder that no other run can have taken at the same time.
 

@@ -85,7 +85,7 @@ class CharLMModule(L.LightningModule):
 
     def __init__(
         self,
-        vocabulary: dict[str, Any],
+        vocabulary: dict[str, list[str] | str],
         learning_rate: float = 1.0,
         optimizer: str = "torch.optim.SGD",
         optimizer_options: dict[str, Any] | None = None,

@@ -9,6 +9,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from charlm.checkpoint import newest, read
 from charlm.configs import names, with_paths
+from charlm.data.datamodule import FACTS
 from charlm.training.logger import RunFolder
 from charlm.training.resume.exact import check_resumable
 
@@ -115,7 +116,7 @@ def options_of(checkpoint: dict[str, Any], subcommand: str) -> dict[str, Any]:
         data = dict(checkpoint.get("datamodule_hyper_parameters", {}))
         for name in ("vocabulary", "_instantiator"):
             model.pop(name, None)
-        for name in ("corpus_used", "corpus_digest", "seed", "_instantiator"):
+        for name in (*FACTS, "seed", "_instantiator"):
             data.pop(name, None)
         options = {"model": model, "data": data}
         if subcommand == "fit" and "datamodule_hyper_parameters" in checkpoint:

@@ -12,11 +12,13 @@ from charlm.errors import UserError
 from charlm.evaluation.gradient_flow import gradient_flow
 from charlm.model import CharLM
 from charlm.training.logger import tensorboard_writers
+from charlm.training.watching import merely_watching
 
 # A norm that has vanished altogether has no logarithm.
 SMALLEST = 1e-30
 
 
+@merely_watching()
 class GradientFlow(Callback):
     """Write histograms of log10 ‖∂L_t/∂s_(t-k)‖ over the lanes to TensorBoard, and keep the norms.
 

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
 from charlm.training.callbacks.throughput import Throughput
+from charlm.training.watching import merely_watching
 
 COUNTS = "{n_fmt}/{total_fmt} steps [{elapsed}<{remaining}{postfix}]"
 # Between two lines where they can't be drawn over one another: a file, a notebook, CI.
@@ -21,6 +22,7 @@ def write_line(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
+@merely_watching()
 class RunProgressBar(ProgressBar):
     """One bar for the whole run: epoch, perplexity, speed, time left.
 

@@ -1,35 +1,47 @@
 """Continuations of a few prefixes while a model trains."""
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from charlm.generation.context import check_prefix
 from charlm.generation.generate import generate
 from charlm.model import CharLM
+from charlm.text.prefixes import most_frequent
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.callbacks.progress_bar import write_line
 from charlm.training.logger import tensorboard_writers
+from charlm.training.watching import merely_watching
 
 
+@merely_watching()
 class TextSamples(Callback):
-    """Continue the book's two prefixes greedily, to TensorBoard's text tab and to the terminal.
+    """Continue prefixes greedily, to TensorBoard's text tab and to the terminal.
 
     Args:
         every_n_epochs: how often; 0 for never.
-        prefixes: what to continue.
+        prefixes: what to continue; none: the book's two on its own text, else two passages of the
+            training text (``charlm.text.prefixes``).
         num_chars: by how many characters.
     """
 
     def __init__(
         self,
         every_n_epochs: int = 50,
-        prefixes: tuple[str, ...] = ("time traveller", "traveller"),
+        prefixes: Sequence[str] | None = None,
         num_chars: int = 50,
     ) -> None:
         self.every_n_epochs = every_n_epochs
         self.prefixes = prefixes
         self.num_chars = num_chars
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Raise a UserError for given prefixes that the model can't read."""
+        if stage == "fit" and self.every_n_epochs:
+            for prefix in self.prefixes or ():
+                check_prefix(cast(Vocabulary, pl_module.vocabulary), prefix)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
@@ -38,7 +50,11 @@ class TextSamples(Callback):
             return
         model = cast(CharLM, pl_module.model)
         vocabulary = cast(Vocabulary, pl_module.vocabulary)
-        for prefix in self.prefixes:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        prefixes = self.prefixes
+        if prefixes is None:
+            prefixes = getattr(data, "sample_prefixes", None) or (most_frequent(vocabulary),)
+        for prefix in prefixes:
             text = generate(model, vocabulary, prefix, self.num_chars)
             write_line(f"epoch {epoch}: {text}")
             for writer in tensorboard_writers(trainer):

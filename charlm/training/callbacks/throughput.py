@@ -7,8 +7,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from charlm.data.samplers import Batch
+from charlm.training.watching import merely_watching
 
 
+@merely_watching()
 class Throughput(Callback):
     """Training characters per second: without validation, samples and checkpoints between epochs.
 
