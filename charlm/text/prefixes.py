@@ -50,7 +50,7 @@ def _passage(text: EncodedText, start: int) -> str:
     """Up to ``LENGTH`` characters from the first one that can be seen: of one line, whole words."""
     ids = text.ids[start : start + SEARCHED]
     passage = text.vocabulary.decode(ids[ids != UNKNOWN_ID]).lstrip()
-    cut = passage[:LENGTH].split("\n")[0]
-    if len(passage) > LENGTH and cut == passage[:LENGTH]:
-        cut = cut.rpartition(" ")[0] or cut
-    return cut.rstrip()
+    line = passage.split("\n")[0]
+    if len(line) <= LENGTH:
+        return line.rstrip()
+    return (line[: LENGTH + 1].rpartition(" ")[0] or line[:LENGTH]).rstrip()

@@ -23,25 +23,28 @@ def merely_watching(*methods: str) -> Callable[[Class], Class]:
 
     def decorate(cls: Class) -> Class:
         own: Sequence[str] = methods or [name for name in vars(cls) if name.startswith("on_")]
-        told: set[str] = set()
         for name in own:
-            setattr(cls, name, _guarded(getattr(cls, name), cls.__name__, told))
+            setattr(cls, name, _guarded(getattr(cls, name)))
         return cls
 
     return decorate
 
 
-def _guarded(method: Callable[..., Any], watcher: str, told: set[str]) -> Callable[..., Any]:
+def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return method(*args, **kwargs)
+            return method(self, *args, **kwargs)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            message = f"charlm: {watcher} has failed, and training goes on without it: {reason}"
-            if message not in told:
-                told.add(message)
-                tqdm.write(message, file=sys.stderr)
+            told = vars(self).setdefault("_failures_told", set())
+            if reason not in told:
+                told.add(reason)
+                watcher = type(self).__name__
+                tqdm.write(
+                    f"charlm: {watcher} has failed, and training goes on without it: {reason}",
+                    file=sys.stderr,
+                )
             return None
 
     return guarded
