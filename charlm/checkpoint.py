@@ -11,6 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from charlm.cells.options import modernised
 from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
@@ -40,10 +41,9 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Trained:
         UserError: it is missing, damaged, or none of charlm's; the device isn't there.
     """
     content = contents(Path(checkpoint))
+    options = modernised(content["hyper_parameters"])
     architecture = {
-        name: content["hyper_parameters"][name]
-        for name in inspect.signature(CharLM).parameters
-        if name in content["hyper_parameters"]
+        name: options[name] for name in inspect.signature(CharLM).parameters if name in options
     }
     vocabulary = Vocabulary.from_config(content["hyper_parameters"]["vocabulary"])
     model = CharLM(len(vocabulary), **architecture)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from charlm import recurrence
-from charlm.cells import CELLS, GRU, INITIALISATIONS, LSTM, RNN, Cell, State, initialise
+from charlm.cells import INITIALISATIONS, Cell, State, initialise
+from charlm.cells.options import Named, build
 from charlm.errors import UserError
 from charlm.recurrence.products import linear
 
@@ -27,10 +28,10 @@ class CharLM(nn.Module):
     Args:
         vocab_size: V.
         hidden_sizes: H of each layer, from the first up.
-        cell: ``rnn``, ``gru`` or ``lstm``, for every layer, or a list of one a layer.
-        nonlinearity: of the RNN, ``tanh`` or ``relu``.
-        reset_after: which of the two GRUs (see ``charlm.cells.GRU``).
-        forget_bias: what the LSTM's forget-gate bias starts from.
+        cell: a name of ``charlm.cells.CELLS`` (rnn, gru, lstm), the path of any other cell's
+            class, or the class; for every layer, or a list of one a layer.
+        cell_options: of the cells, as their constructors take them: each option goes to every
+            layer whose cell has it.
         encoding: ``one_hot`` (the symbol's row of the input weights) or ``embedding``.
         embedding_size: E, with ``encoding="embedding"``.
         dropout: probability, on each layer's outputs but the last one's, in training.
@@ -46,10 +47,8 @@ class CharLM(nn.Module):
         self,
         vocab_size: int,
         hidden_sizes: Sequence[int] = (512,),
-        cell: str | Sequence[str] = "rnn",
-        nonlinearity: str = "tanh",
-        reset_after: bool = True,
-        forget_bias: float = 0.0,
+        cell: Named | Sequence[Named] = "rnn",
+        cell_options: dict[str, Any] | None = None,
         encoding: str = "one_hot",
         embedding_size: int | None = None,
         dropout: float = 0.0,
@@ -58,14 +57,13 @@ class CharLM(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        names = [cell] * len(hidden_sizes) if isinstance(cell, str) else list(cell)
-        if not hidden_sizes or len(names) != len(hidden_sizes):
+        cells = [cell] * len(hidden_sizes) if isinstance(cell, str | type) else list(cell)
+        if not hidden_sizes or len(cells) != len(hidden_sizes):
             raise UserError(
-                f"{len(names)} cells were named for {len(hidden_sizes)} hidden sizes: name one "
+                f"{len(cells)} cells were named for {len(hidden_sizes)} hidden sizes: name one "
                 "cell for all layers, or one a layer, and at least one layer."
             )
         for label, value, known in (
-            *(("cell", name, tuple(CELLS)) for name in names),
             ("encoding", encoding, ENCODINGS),
             ("readout", readout, READOUTS),
             ("initialisation", initialisation, INITIALISATIONS),
@@ -85,17 +83,9 @@ class CharLM(nn.Module):
         if embedding_size is not None:
             self.embedding = nn.Embedding(vocab_size, embedding_size)
             input_size = embedding_size
-        options: dict[type[Cell], dict[str, Any]] = {
-            RNN: {"nonlinearity": nonlinearity},
-            GRU: {"reset_after": reset_after},
-            LSTM: {"forget_bias": forget_bias},
-        }
-        self.layers = nn.ModuleList()
-        for name, hidden_size in zip(names, hidden_sizes, strict=True):
-            layer = CELLS[name](input_size, hidden_size, **options[CELLS[name]])
+        self.layers = nn.ModuleList(build(cells, [input_size, *hidden_sizes], cell_options))
+        for layer in self.cells:
             initialise(layer, initialisation)
-            self.layers.append(layer)
-            input_size = hidden_size
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(
             sum(hidden_sizes) if readout == "concat" else hidden_sizes[-1], vocab_size

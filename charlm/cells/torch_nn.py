@@ -11,10 +11,19 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from charlm.cells import GRU, Cell
+from charlm.cells import GRU, LSTM, RNN, Cell
 from charlm.errors import UserError
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+# Exactly the classes that ``torch.nn`` has.
+_EXCHANGEABLE = (RNN, GRU, LSTM)
+
+
+def second_bias(cell: Cell) -> Tensor:
+    """``bias_hh`` [G·H] beside our ``bias``, its ``bias_ih``: zeros, but for the GRU's b_hn."""
+    zeros = torch.zeros_like(cell.bias)
+    bias_hn = getattr(cell, "bias_hn", None)
+    return zeros if bias_hn is None else torch.cat([zeros[: -len(bias_hn)], bias_hn])
 
 
 def to_torch(cells: Sequence[Cell]) -> dict[str, Tensor]:
@@ -30,10 +39,7 @@ def to_torch(cells: Sequence[Cell]) -> dict[str, Tensor]:
     _check(cells)
     state_dict: dict[str, Tensor] = {}
     for layer, cell in enumerate(cells):
-        bias_hh = torch.zeros_like(cell.bias)
-        if isinstance(cell, GRU) and cell.bias_hn is not None:
-            bias_hh[2 * cell.hidden_size :] = cell.bias_hn.detach()
-        tensors = (cell.weight_ih, cell.weight_hh, cell.bias, bias_hh)
+        tensors = (cell.weight_ih, cell.weight_hh, cell.bias, second_bias(cell))
         for name, tensor in zip(_NAMES, tensors, strict=True):
             state_dict[f"{name}_l{layer}"] = tensor.detach().clone()
     return state_dict
@@ -71,9 +77,10 @@ def from_torch(cells: Sequence[Cell], state_dict: Mapping[str, Tensor]) -> None:
         weight_ih, weight_hh, bias_ih, bias_hh = (state_dict[f"{name}_l{layer}"] for name in _NAMES)
         cell.weight_ih.copy_(weight_ih)
         cell.weight_hh.copy_(weight_hh)
-        if isinstance(cell, GRU) and cell.bias_hn is not None:
+        bias_hn = getattr(cell, "bias_hn", None)
+        if bias_hn is not None:
             both, hn = bias_hh.split([2 * cell.hidden_size, cell.hidden_size])
-            cell.bias_hn.copy_(hn)
+            bias_hn.copy_(hn)
             bias_hh = torch.cat([both, torch.zeros_like(hn)])
         cell.bias.copy_(bias_ih + bias_hh)
 
@@ -84,7 +91,11 @@ def _check(cells: Sequence[Cell]) -> None:
             f"torch.nn has layers of one kind and hidden size only, and at least one, not "
             f"{', '.join(f'{type(cell).__name__} {cell.hidden_size}' for cell in cells) or 'none'}."
         )
-    if isinstance(cells[0], GRU) and not cells[0].reset_after:
+    if type(cells[0]) not in _EXCHANGEABLE:
+        raise UserError(
+            f"torch.nn has no {type(cells[0]).__name__}: only RNN, GRU and LSTM can be exchanged."
+        )
+    if not getattr(cells[0], "reset_after", True):
         raise UserError(
             "torch.nn has no GRU with reset_after: false: only one with reset_after: true can be "
             "exchanged."

@@ -11,6 +11,7 @@ the version of its exporter. Each function below says the equations of its cell 
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -95,17 +96,12 @@ def _lstm(graph: _Graph, cell: LSTM, x_BG: str, state: list[str], new: list[str]
     graph.add("Mul", graph.add("Sigmoid", o), graph.add("Tanh", new_c), output=new[0])
 
 
-def _add_step(graph: _Graph, cell: Cell, x_BG: str, state: list[str], new: list[str]) -> None:
-    if isinstance(cell, RNN):
-        _rnn(graph, cell, x_BG, state, new)
-    elif isinstance(cell, GRU):
-        _gru(graph, cell, x_BG, state, new)
-    elif isinstance(cell, LSTM):
-        _lstm(graph, cell, x_BG, state, new)
-    else:
-        raise UserError(
-            f"The cell {type(cell).__name__} can't be written as ONNX: export without onnx."
-        )
+# Exactly these classes: (graph, cell, x_BG, names of the state before, names of the one after).
+STEPS: dict[type[Cell], Callable[[_Graph, Any, str, list[str], list[str]], None]] = {
+    RNN: _rnn,
+    GRU: _gru,
+    LSTM: _lstm,
+}
 
 
 def serialise(model: CharLM, vocabulary: Vocabulary) -> bytes:
@@ -114,7 +110,7 @@ def serialise(model: CharLM, vocabulary: Vocabulary) -> bytes:
     Its metadata hold ``vocabulary``: the symbols and the normalisation in JSON.
 
     Raises:
-        UserError: onnx isn't installed, or the model has a cell of one's own.
+        UserError: onnx isn't installed, or the model has a cell that isn't in ``STEPS``.
     """
     try:
         import onnx
@@ -124,6 +120,13 @@ def serialise(model: CharLM, vocabulary: Vocabulary) -> bytes:
             "To write model.onnx takes the package onnx: install charlm[export], or leave out "
             "--onnx."
         ) from error
+    for cell in model.cells:
+        if type(cell) not in STEPS:
+            known = ", ".join(known.__name__ for known in STEPS)
+            raise UserError(
+                f"The cell {type(cell).__name__} can't be written as ONNX, only {known} can: export "
+                "without --onnx."
+            )
     graph = _Graph()
     inputs = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["B"])]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", len(vocabulary)])]
@@ -139,7 +142,7 @@ def serialise(model: CharLM, vocabulary: Vocabulary) -> bytes:
             x_BG = graph.linear(below, cell.weight_ih, cell.bias)
         state = [f"{part}_{number}" for part in cell.state_names]
         new = [f"new_{part}" for part in state]
-        _add_step(graph, cell, x_BG, state, new)
+        STEPS[type(cell)](graph, cell, x_BG, state, new)
         for names, values in ((state, inputs), (new, outputs)):
             values += [
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", cell.hidden_size])

@@ -16,6 +16,7 @@ from typing import Any
 
 import safetensors.torch
 
+from charlm.cells.options import modernised
 from charlm.checkpoint import CONFIG, WEIGHTS, contents, load
 from charlm.errors import UserError
 from charlm.export import onnx as onnx_step
@@ -76,7 +77,7 @@ def _refuse_existing(folder: Path) -> None:
 
 
 def _config(content: dict[str, Any]) -> dict[str, Any]:
-    hyper_parameters = content["hyper_parameters"]
+    hyper_parameters = modernised(content["hyper_parameters"])
     # How layers are unrolled is the machine's matter.
     options = set(inspect.signature(CharLM).parameters) - {"backend"}
     data = content.get("datamodule_hyper_parameters")

@@ -13,7 +13,7 @@ import torch
 
 from charlm.errors import UserError
 from charlm.generation.sampling import RandomNumbers, SamplingOptions
-from charlm.generation.step import State, Stepper
+from charlm.generation.step import Stepper, StepperState
 from charlm.model import CharLM
 from charlm.text.files import atomic_writer, read_bytes
 from charlm.text.vocabulary import Vocabulary
@@ -93,7 +93,7 @@ class Context:
     """
 
     def __init__(
-        self, stepper: Stepper, vocabulary: Vocabulary, state: State, model: CharLM
+        self, stepper: Stepper, vocabulary: Vocabulary, state: StepperState, model: CharLM
     ) -> None:
         self.stepper, self.vocabulary, self.state, self._model = stepper, vocabulary, state, model
 

@@ -1,26 +1,42 @@
 """The ways to unroll a cell over time, by name: each gives what ``eager`` gives.
 
-Every backend is a function ``unroll(cell, inputs, state) -> (outputs, state)``; see
-``charlm.recurrence.eager``. One that can't serve a cell says so by name, and never falls back in
-silence.
+A backend serves exactly the classes in its table, never a subclass, whose step may be another. One
+that can't serve a cell says so by name, and never falls back in silence.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from charlm.cells import GRU, LSTM, RNN, Cell, State
+from charlm.cells import LSTM, Cell, State
 from charlm.errors import UserError
 from charlm.recurrence import bptt, eager, library
 
 Unroll = Callable[[Cell, Tensor, State], tuple[Tensor, State]]
 
-BACKENDS: dict[str, Unroll] = {
-    "eager": eager.unroll,
-    "bptt": bptt.unroll,
-    "library": library.unroll,
+
+class Backend(NamedTuple):
+    """A way to unroll: whether it serves a cell, and what it does (``charlm.recurrence.eager``)."""
+
+    serves: Callable[[Cell], bool]
+    unroll: Unroll
+
+
+BACKENDS: dict[str, Backend] = {
+    "eager": Backend(lambda cell: True, eager.unroll),
+    "bptt": Backend(bptt.serves, bptt.unroll),
+    "library": Backend(library.serves, library.unroll),
 }
+# The order in which ``auto`` asks who serves a cell.
+#
+# On a CPU by measurement of whole training steps (256 and 512 hidden units, 32 lanes of 35 steps,
+# float32, two cores): torch has a fused kernel for the LSTM alone. What is said of GPUs is a guess
+# that cuDNN is faster where it serves; it hasn't been measured.
+ORDER_ON_CPU = ("bptt", "library", "eager")
+ORDER_ON_GPU = ("library", "bptt", "eager")
+EXCEPTIONS_ON_CPU: dict[type[Cell], str] = {LSTM: "library"}
 
 
 def check(backend: str) -> None:
@@ -30,23 +46,20 @@ def check(backend: str) -> None:
 
 
 def fastest(cell: Cell, device: torch.device) -> str:
-    """The backend that is fastest for a cell on a device.
-
-    On a CPU by measurement of whole training steps (256 and 512 hidden units, 32 lanes of 35
-    steps, float32, two cores): torch has a fused kernel for the LSTM alone. What is said of GPUs
-    is a guess that cuDNN is faster where it serves; it hasn't been measured.
-    """
-    if not isinstance(cell, RNN | GRU | LSTM):
-        return "eager"
+    """The backend that is fastest for a cell on a device."""
+    order = ORDER_ON_CPU
     if device.type == "cuda":
-        return "bptt" if isinstance(cell, GRU) and not cell.reset_after else "library"
-    return "library" if isinstance(cell, LSTM) else "bptt"
+        order = ORDER_ON_GPU
+    elif type(cell) in EXCEPTIONS_ON_CPU:
+        return EXCEPTIONS_ON_CPU[type(cell)]
+    return next(name for name in order if BACKENDS[name].serves(cell))
 
 
 def unroll(cell: Cell, inputs: Tensor, state: State, backend: str) -> tuple[Tensor, State]:
     """``BACKENDS[backend]``, or for ``auto`` the fastest one.
 
     Raises:
+        UserError: the backend doesn't serve the cell.
         ValueError: a state that isn't [B, H] each, which might otherwise be broadcast.
     """
     shape = (inputs.shape[1], cell.hidden_size)
@@ -56,4 +69,10 @@ def unroll(cell: Cell, inputs: Tensor, state: State, backend: str) -> tuple[Tens
             f"{type(cell).__name__}({cell.extra_repr()}) and {shape[0]} lanes"
         )
     name = fastest(cell, inputs.device) if backend == "auto" else backend
-    return BACKENDS[name](cell, inputs, state)
+    if not BACKENDS[name].serves(cell):
+        able = [other for other, way in BACKENDS.items() if way.serves(cell)]
+        raise UserError(
+            f"The backend {name} can't run the cell {type(cell).__name__}({cell.extra_repr()}): "
+            f"choose backend: auto or {' or '.join(able)}."
+        )
+    return BACKENDS[name].unroll(cell, inputs, state)

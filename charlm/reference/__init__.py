@@ -3,13 +3,13 @@
 It shares no code with what it judges, needs no torch, and prefers the plain equation to speed.
 """
 
-from charlm.reference.cells import GRU, LSTM, RNN, Array, Cell, Parameters, State
+from charlm.reference.cells import GRU, LSTM, RNN, Array, Cell, Parameters, StateArrays
 from charlm.reference.language_model import Evaluation, LanguageModel, truncated_updates
 from charlm.reference.through_time import Gradients, Unrolled, bptt, rtrl, truncated_bptt, unroll
 
 __all__ = [
     "Array",
-    "State",
+    "StateArrays",
     "Parameters",
     "Cell",
     "RNN",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array: TypeAlias = NDArray[np.float64]
-State: TypeAlias = tuple[Array, ...]  # (hidden_BH,), for the LSTM (hidden_BH, memory_BH)
+StateArrays: TypeAlias = tuple[Array, ...]  # (hidden_BH,), for the LSTM (hidden_BH, memory_BH)
 Trace: TypeAlias = tuple[Array, ...]  # what a step's backward needs of its forward
 Parameters: TypeAlias = dict[str, Array]  # also their gradients, under the same names
 
@@ -70,15 +70,17 @@ class Cell(ABC):
     def hidden_size(self) -> int:
         return self.weight_hh.shape[1]
 
-    def initial_state(self, num_lanes: int) -> State:
+    def initial_state(self, num_lanes: int) -> StateArrays:
         return tuple(np.zeros((num_lanes, self.hidden_size)) for _ in range(self.num_states))
 
     @abstractmethod
-    def step(self, x_BI: Array, state: State) -> tuple[State, Trace]:
+    def step(self, x_BI: Array, state: StateArrays) -> tuple[StateArrays, Trace]:
         """The state after one time step, whose first part is the output, and the trace."""
 
     @abstractmethod
-    def step_backward(self, trace: Trace, d_state: State) -> tuple[Array, State, Parameters]:
+    def step_backward(
+        self, trace: Trace, d_state: StateArrays
+    ) -> tuple[Array, StateArrays, Parameters]:
         """From d_(state after): d_x_BI, d_(state before) and this step's share of d_parameters."""
 
 
@@ -94,7 +96,7 @@ class RNN(Cell):
         if self.nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"unknown nonlinearity {self.nonlinearity!r}")
 
-    def step(self, x_BI: Array, state: State) -> tuple[State, Trace]:
+    def step(self, x_BI: Array, state: StateArrays) -> tuple[StateArrays, Trace]:
         (h,) = state
         a = x_BI @ self.weight_ih.T + self.bias + h @ self.weight_hh.T
         new_h = np.tanh(a) if self.nonlinearity == "tanh" else np.maximum(a, 0)
@@ -104,7 +106,9 @@ class RNN(Cell):
         """φ'(a) by way of h' = φ(a): 1 - h'² for tanh; for relu 1 where h' > 0, else 0."""
         return 1 - new_h**2 if self.nonlinearity == "tanh" else np.where(new_h > 0, 1.0, 0.0)
 
-    def step_backward(self, trace: Trace, d_state: State) -> tuple[Array, State, Parameters]:
+    def step_backward(
+        self, trace: Trace, d_state: StateArrays
+    ) -> tuple[Array, StateArrays, Parameters]:
         x_BI, h, new_h = trace
         (d_new_h,) = d_state
         d_a = d_new_h * self.slope(new_h)
@@ -131,7 +135,7 @@ class GRU(Cell):
         if self.bias_hn is not None:
             checked("bias_hn", self.bias_hn, self.hidden_size)
 
-    def step(self, x_BI: Array, state: State) -> tuple[State, Trace]:
+    def step(self, x_BI: Array, state: StateArrays) -> tuple[StateArrays, Trace]:
         (h,) = state
         x_r, x_z, x_n = np.split(x_BI @ self.weight_ih.T + self.bias, 3, axis=1)
         weight_hr, weight_hz, weight_hn = np.split(self.weight_hh, 3)
@@ -145,7 +149,9 @@ class GRU(Cell):
             n = np.tanh(x_n + q @ weight_hn.T)
         return ((1 - z) * n + z * h,), (x_BI, h, r, z, n, q)
 
-    def step_backward(self, trace: Trace, d_state: State) -> tuple[Array, State, Parameters]:
+    def step_backward(
+        self, trace: Trace, d_state: StateArrays
+    ) -> tuple[Array, StateArrays, Parameters]:
         x_BI, h, r, z, n, q = trace
         (d_new_h,) = d_state
         weight_hr, weight_hz, weight_hn = np.split(self.weight_hh, 3)
@@ -185,7 +191,7 @@ class LSTM(Cell):
     num_gates = 4
     num_states = 2
 
-    def step(self, x_BI: Array, state: State) -> tuple[State, Trace]:
+    def step(self, x_BI: Array, state: StateArrays) -> tuple[StateArrays, Trace]:
         h, c = state
         preactivation_BG = x_BI @ self.weight_ih.T + self.bias + h @ self.weight_hh.T
         a_i, a_f, a_g, a_o = np.split(preactivation_BG, 4, axis=1)
@@ -193,7 +199,9 @@ class LSTM(Cell):
         new_c = f * c + i * g
         return (o * np.tanh(new_c), new_c), (x_BI, h, c, i, f, g, o, new_c)
 
-    def step_backward(self, trace: Trace, d_state: State) -> tuple[Array, State, Parameters]:
+    def step_backward(
+        self, trace: Trace, d_state: StateArrays
+    ) -> tuple[Array, StateArrays, Parameters]:
         x_BI, h, c, i, f, g, o, new_c = trace
         d_new_h, d_new_c = d_state
         d_new_c = d_new_c + d_new_h * o * (1 - np.tanh(new_c) ** 2)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from charlm.reference.cells import Array, Cell, Parameters, State, checked
+from charlm.reference.cells import Array, Cell, Parameters, StateArrays, checked
 from charlm.reference.through_time import Unrolled, bptt, check_truncation, unroll
 
-ModelState = tuple[State, ...]  # one cell state a layer, from the first up
+ModelState = tuple[StateArrays, ...]  # one cell state a layer, from the first up
 
 
 @dataclass(eq=False)
@@ -131,7 +131,7 @@ class LanguageModel:
             "output.bias": d_logits_TBV.sum(axis=(0, 1)),
         }
         d_TBH = d_logits_TBV @ self.weight_VH
-        d_states: list[State] = []
+        d_states: list[StateArrays] = []
         for number in reversed(range(len(self.layers))):
             gradients = bptt(self.layers[number], runs[number], d_TBH)
             for name, value in gradients.parameters.items():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from charlm.reference.cells import RNN, Array, Cell, Parameters, State, Trace, checked
+from charlm.reference.cells import RNN, Array, Cell, Parameters, StateArrays, Trace, checked
 
 
 @dataclass(eq=False)
@@ -20,7 +20,7 @@ class Unrolled:
     """A cell's run over T steps: its outputs, the state after, and a trace a step for BPTT."""
 
     outputs_TBH: Array
-    state: State
+    state: StateArrays
     traces: list[Trace]
 
 
@@ -30,10 +30,10 @@ class Gradients:
 
     inputs_TBI: Array
     parameters: Parameters
-    state: State
+    state: StateArrays
 
 
-def checked_state(cell: Cell, state: tuple[ArrayLike, ...] | None, num_lanes: int) -> State:
+def checked_state(cell: Cell, state: tuple[ArrayLike, ...] | None, num_lanes: int) -> StateArrays:
     """``state`` as float64 [B, H] each, zeros for None; a ValueError if it isn't the cell's."""
     if state is None:
         return cell.initial_state(num_lanes)

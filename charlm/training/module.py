@@ -18,6 +18,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torchmetrics import Metric
 
+from charlm.cells.options import as_names
 from charlm.data.samplers import Batch
 from charlm.errors import UserError
 from charlm.evaluation.protocol import summed_nats
@@ -95,6 +96,10 @@ class CharLMModule(L.LightningModule):
         **architecture: Any,
     ) -> None:
         super().__init__()
+        # In place, as ``save_hyperparameters`` reads it: a checkpoint holds plain types only.
+        plain = as_names(architecture)
+        architecture.clear()
+        architecture.update(plain)
         self.save_hyperparameters(logger=False)
         self.vocabulary = Vocabulary.from_config(vocabulary)
         self.model = CharLM(len(self.vocabulary), **architecture)

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
+from charlm.cells.options import modernised
 from charlm.checkpoint import newest, read
 from charlm.configs import names, with_paths
 from charlm.data.datamodule import FACTS
@@ -121,6 +122,7 @@ def options_of(checkpoint: dict[str, Any], subcommand: str) -> dict[str, Any]:
         options = {"model": model, "data": data}
         if subcommand == "fit" and "datamodule_hyper_parameters" in checkpoint:
             options["seed_everything"] = checkpoint["datamodule_hyper_parameters"]["seed"]
+    options = options | {"model": modernised(options["model"])}
     if subcommand != "fit":
         return {section: options[section] for section in ("model", "data")}
     return without(options, {"trainer": dict.fromkeys(MACHINE_OPTIONS)})

@@ -21,7 +21,7 @@ from charlm.generation import row_products
 from charlm.generation.generate import generate, generate_many
 from charlm.generation.row_products import Product, StackedProducts
 from charlm.generation.sampling import RandomNumbers, SamplingOptions
-from charlm.generation.step import State, Stepper, choose_lanes
+from charlm.generation.step import Stepper, StepperState, choose_lanes
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
 
@@ -165,7 +165,7 @@ def test_a_lane_among_others_has_the_bits_that_it_has_alone(name: str, dtype: to
         )
 
 
-def flat(state: State) -> list[np.ndarray]:
+def flat(state: StepperState) -> list[np.ndarray]:
     return [part for cell_state in state for part in cell_state]
 
 

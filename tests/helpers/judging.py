@@ -12,7 +12,7 @@ from torch import nn
 
 from charlm import cells, reference
 from charlm.model import CharLM
-from charlm.reference import State
+from charlm.reference import StateArrays
 
 # Every reference cell, by name, as a function of its parameters.
 CELLS: dict[str, Callable[..., reference.Cell]] = {
@@ -33,7 +33,7 @@ def draw_cell(name: str, I: int, H: int, random: np.random.Generator) -> referen
     return CELLS[name](**{key: random.normal(size=shape) for key, shape in shapes.items()})
 
 
-def draw_state(cell: reference.Cell, B: int, random: np.random.Generator) -> State:
+def draw_state(cell: reference.Cell, B: int, random: np.random.Generator) -> StateArrays:
     """A standard normal state of the cell."""
     return tuple(random.normal(size=(B, cell.hidden_size)) for _ in range(cell.num_states))
 

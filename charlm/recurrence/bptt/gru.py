@@ -38,6 +38,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from charlm.cells import GRU, State
 from charlm.recurrence.bptt.activations import tanh_
 from charlm.recurrence.bptt.buffers import (
     blocks,
@@ -48,6 +49,17 @@ from charlm.recurrence.bptt.buffers import (
     times_complement,
 )
 from charlm.recurrence.products import By, mm
+
+
+def unroll(cell: GRU, x_TBG: Tensor, state: State) -> tuple[Tensor, State]:
+    """See ``charlm.recurrence.bptt.UNROLLS``."""
+    weight_hh = cell.weight_hh.to(x_TBG.dtype)
+    if cell.bias_hn is not None:
+        results = ResetAfter.apply(x_TBG, *state, weight_hh, cell.bias_hn.to(x_TBG.dtype))
+    else:
+        results = ResetBefore.apply(x_TBG, *state, weight_hh)
+    outputs_TBH, *final = results
+    return outputs_TBH, tuple(final)
 
 
 class ResetAfter(torch.autograd.Function):

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from charlm.cells import LSTM, State
 from charlm.recurrence.bptt.activations import tanh_
 from charlm.recurrence.bptt.buffers import (
     blocks,
@@ -40,6 +41,13 @@ from charlm.recurrence.bptt.buffers import (
     times_complement,
 )
 from charlm.recurrence.products import By, mm
+
+
+def unroll(cell: LSTM, x_TBG: Tensor, state: State) -> tuple[Tensor, State]:
+    """See ``charlm.recurrence.bptt.UNROLLS``."""
+    results = LSTMThroughTime.apply(x_TBG, *state, cell.weight_hh.to(x_TBG.dtype))
+    outputs_TBH, *final = results
+    return outputs_TBH, tuple(final)
 
 
 class LSTMThroughTime(torch.autograd.Function):

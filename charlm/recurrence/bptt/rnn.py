@@ -21,9 +21,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from charlm.cells import RNN, State
 from charlm.recurrence.bptt.activations import tanh_
 from charlm.recurrence.bptt.buffers import one_minus_square
 from charlm.recurrence.products import By, mm
+
+
+def unroll(cell: RNN, x_TBG: Tensor, state: State) -> tuple[Tensor, State]:
+    """See ``charlm.recurrence.bptt.UNROLLS``."""
+    weight_hh = cell.weight_hh.to(x_TBG.dtype)
+    outputs_TBH, *final = RNNThroughTime.apply(x_TBG, *state, weight_hh, cell.nonlinearity)
+    return outputs_TBH, tuple(final)
 
 
 class RNNThroughTime(torch.autograd.Function):

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 
+from charlm.cells.options import complete
 from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
@@ -36,7 +37,7 @@ def check_model(before: dict[str, Any], now: dict[str, Any]) -> None:
         for name, parameter in inspect.signature(CharLM).parameters.items()
         if parameter.default is not parameter.empty
     }
-    before, now = defaults | before, defaults | now
+    before, now = complete(defaults | before), complete(defaults | now)
     for name in now:
         if name not in (*FREE_MODEL_OPTIONS, "vocabulary") and not name.startswith("_"):
             check_same(f"model.{name}", before.get(name), now[name])
