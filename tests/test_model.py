@@ -144,7 +144,7 @@ def test_an_embedding_is_a_vector_a_symbol() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cell": "rmn"}, "Unknown cell 'rmn': choose one of rnn, gru, lstm."),
+        ({"cell": "rmn"}, "Unknown cell 'rmn': choose one of rnn, gru, lstm, or name a class"),
         ({"cell": ("gru", "rnn")}, "2 cells were named for 1 hidden sizes"),
         ({"hidden_sizes": ()}, "for 0 hidden sizes"),
         ({"hidden_sizes": (4, 0)}, "both sizes must be at least 1"),

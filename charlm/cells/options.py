@@ -83,7 +83,7 @@ def _check_type(cell: type[Cell], name: str, value: Any) -> None:
 def modernised(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a model, also where a version up to 0.1 wrote them.
 
-    What they say of a cell is put in ``cell_options``, as far as one of the layers has that cell.
+    What they say of a cell is put in ``cell_options``, as far as one of the named cells has it.
 
     Args:
         options: ``CharLM``'s and any others, of a checkpoint or a configuration file.
@@ -92,8 +92,10 @@ def modernised(options: Mapping[str, Any]) -> dict[str, Any]:
     old = {name: options[name] for name in _OF_THE_MODEL if name in options}
     if not old:
         return new
-    classes = _classes(options)
-    kept = {n: v for n, v in old.items() if any(n in options_of(cell) for cell in classes)}
+    kept = old
+    if "cell" in options:
+        classes = _classes(options)
+        kept = {n: v for n, v in old.items() if any(n in options_of(cell) for cell in classes)}
     if kept or "cell_options" in options:
         new["cell_options"] = kept | dict(options.get("cell_options") or {})
     return new

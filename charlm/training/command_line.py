@@ -1,5 +1,6 @@
 """``charlm fit / validate / test``: Lightning's command line over the module and the data."""
 
+import argparse
 import contextlib
 import logging
 import sys
@@ -19,6 +20,8 @@ from charlm.data.datamodule import CharDataModule
 from charlm.data.samplers import share
 from charlm.training import failures
 from charlm.training.callbacks import CONFIGURED, watching_callbacks
+from charlm.training.cell_help import CellHelp
+from charlm.training.configuration import MODE
 from charlm.training.logger import LOG_FOLDER, RunLogger
 from charlm.training.module import CharLMModule
 from charlm.training.options import ResumingCLI, SaveConfig
@@ -35,6 +38,13 @@ class CharLMCLI(ResumingCLI):
         return {command: everything[command] for command in ("fit", "validate", "test")}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--cell_help",
+            metavar="CELL",
+            action=CellHelp,
+            default=argparse.SUPPRESS,
+            help="print what a cell computes, and its options (model.cell_options), and exit",
+        )
         for section, callback in CONFIGURED.items():
             parser.add_lightning_class_args(callback, section)
         parser.link_arguments("data.vocabulary", "model.vocabulary", apply_on="instantiate")
@@ -136,7 +146,7 @@ def run(arguments: list[str] | None = None, callbacks: Sequence[Callback] = ()) 
         UserError: any other mistake.
     """
     quiet_lightning()
-    options = {"exit_on_error": False}
+    options = {"exit_on_error": False, "parser_mode": MODE}
     with failures.told_in_a_sentence():
         return CharLMCLI(
             CharLMModule,

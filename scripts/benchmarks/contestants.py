@@ -25,7 +25,7 @@ CHARACTERS = B * T
 CELLS: dict[str, tuple[str, type[nn.RNNBase] | None, dict[str, Any]]] = {
     "rnn": ("rnn", nn.RNN, {"cell": "rnn"}),
     "gru": ("gru", nn.GRU, {"cell": "gru"}),
-    "gru (book)": ("gru", None, {"cell": "gru", "reset_after": False}),
+    "gru (book)": ("gru", None, {"cell": "gru", "cell_options": {"reset_after": False}}),
     "lstm": ("lstm", nn.LSTM, {"cell": "lstm"}),
 }
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}

@@ -158,7 +158,7 @@ def test_an_lstm_starts_from_its_forget_bias(initialisation: str) -> None:
     i, f, g, o = (cell.bias - plain.bias).chunk(4)
     torch.testing.assert_close(f, torch.ones(H))
     assert not torch.cat([i, g, o]).any()
-    model = CharLM(4, (H,), "lstm", forget_bias=2.5)
+    model = CharLM(4, (H,), "lstm", {"forget_bias": 2.5})
     torch.testing.assert_close(model.cells[0].bias.chunk(4)[1], torch.full((H,), 2.5))
 
 

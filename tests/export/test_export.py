@@ -27,10 +27,10 @@ V = len(VOCABULARY)
 
 MODELS: dict[str, dict[str, Any]] = {
     "rnn tanh": {"cell": "rnn"},
-    "rnn relu": {"cell": "rnn", "nonlinearity": "relu"},
+    "rnn relu": {"cell": "rnn", "cell_options": {"nonlinearity": "relu"}},
     "gru reset after": {"cell": "gru"},
-    "gru reset before": {"cell": "gru", "reset_after": False},
-    "lstm": {"cell": "lstm", "forget_bias": 1.0},
+    "gru reset before": {"cell": "gru", "cell_options": {"reset_after": False}},
+    "lstm": {"cell": "lstm", "cell_options": {"forget_bias": 1.0}},
     "stack": {"cell": ["rnn", "gru", "lstm"], "hidden_sizes": [8, 24, 16], "dropout": 0.3},
     "embedding": {"cell": "gru", "encoding": "embedding", "embedding_size": 7},
     "concat": {"cell": "lstm", "hidden_sizes": [16, 12], "readout": "concat"},

@@ -29,9 +29,9 @@ LETTERS = Vocabulary(" abcdefghijklmnopqrstuvwxyz")
 V = len(LETTERS)
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "tanh": {},
-    "relu": {"nonlinearity": "relu"},
+    "relu": {"cell_options": {"nonlinearity": "relu"}},
     "gru": {"cell": "gru"},
-    "book's gru": {"cell": "gru", "reset_after": False},
+    "book's gru": {"cell": "gru", "cell_options": {"reset_after": False}},
     "lstm": {"cell": "lstm"},
     "deep, read whole": {"hidden_sizes": [17, 40], "cell": ["gru", "lstm"], "readout": "concat"},
     "embedded": {"encoding": "embedding", "embedding_size": 5, "hidden_sizes": [9, 33]},

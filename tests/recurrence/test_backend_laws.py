@@ -157,19 +157,18 @@ class Exotic(Cell):
         (
             GRU(4, 6, reset_after=False),
             "library",
-            "The backend library can't run the cell GRU with reset_after: false, which no library "
-            "has: choose another backend (auto, bptt or eager).",
+            "The backend library can't run the cell GRU(4, 6, reset_after=False): choose backend: "
+            "auto or eager or bptt.",
         ),
         (
             Exotic(4, 6),
             "library",
-            "The backend library can't run the cell Exotic, which no library has: choose another "
-            "backend (auto, bptt or eager).",
+            "The backend library can't run the cell Exotic(4, 6): choose backend: auto or eager.",
         ),
         (
             Exotic(4, 6),
             "bptt",
-            "The backend bptt doesn't know the cell Exotic: choose backend: eager.",
+            "The backend bptt can't run the cell Exotic(4, 6): choose backend: auto or eager.",
         ),
     ],
 )

@@ -106,9 +106,11 @@ def test_whole_models_of_unequal_layers_are_the_reference_s(
     name: str, backend: str, hidden_sizes: tuple[int, ...], device: str
 ) -> None:
     torch.manual_seed(0)
-    options: dict[str, Any] = {"cell": name.split()[0].lower(), "reset_after": "before" not in name}
+    options: dict[str, Any] = {"cell": name.split()[0].lower()}
     if name == "RNN relu":
-        options["nonlinearity"] = "relu"
+        options["cell_options"] = {"nonlinearity": "relu"}
+    if name == "GRU reset before":
+        options["cell_options"] = {"reset_after": False}
     model = CharLM(5, hidden_sizes, backend=backend, initialisation="uniform", **options).double()
     ids, targets = torch.randint(5, (2, 7, 3))
     state = tuple(draw_state(cell, 3) for cell in model.cells)

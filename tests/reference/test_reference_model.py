@@ -74,7 +74,7 @@ def test_it_judges_the_model_under_the_models_own_names(reset_after: bool) -> No
         V,
         hidden_sizes=(4, 3, 2),
         cell=["gru", "rnn", "lstm"],
-        reset_after=reset_after,
+        cell_options={"reset_after": reset_after},
         initialisation="uniform",
         backend="eager",
     ).double()

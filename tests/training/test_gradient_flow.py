@@ -26,7 +26,7 @@ def window() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
 def test_a_linear_recurrence_shrinks_or_grows_as_its_factor_says(factor: float) -> None:
     """h' = relu(x + factor · h) with everything positive: ∂h_t/∂h_(t-k) = factorᵏ."""
-    model = CharLM(V, hidden_sizes=[H], nonlinearity="relu").double()
+    model = CharLM(V, hidden_sizes=[H], cell_options={"nonlinearity": "relu"}).double()
     with torch.no_grad():
         model.cells[0].bias.fill_(1.0)
         model.cells[0].weight_hh.copy_(factor * torch.eye(H))

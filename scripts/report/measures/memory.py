@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from charlm.cells.options import modernised
 from charlm.checkpoint import load, read
 from charlm.evaluation.gradient_flow import gradient_flow
 from charlm.model import CharLM
@@ -35,8 +36,8 @@ def flow(runs: list[dict[str, Any]]) -> dict[str, Any]:
         if run["stopped"] is not None:
             continue
         trained = load(run["checkpoint"])
-        parameters = read(Path(run["checkpoint"]))["hyper_parameters"]
-        options = ("cell", "hidden_sizes", "nonlinearity", "initialisation")
+        parameters = modernised(read(Path(run["checkpoint"]))["hyper_parameters"])
+        options = ("cell", "hidden_sizes", "cell_options", "initialisation")
         torch.manual_seed(len(result["before"].get("hidden", [])))
         fresh = CharLM(
             len(trained.vocabulary), **{k: parameters[k] for k in options if k in parameters}

@@ -17,7 +17,7 @@ class Relu(Question):
 
     def variants(self) -> dict[str, Variant]:
         no_clip = {"trainer.gradient_clip_val": None}
-        relu = {"model.nonlinearity": "relu"}
+        relu = {"model.cell_options.nonlinearity": "relu"}
         return {
             "tanh, clipped": BASE,
             "tanh, not clipped": Variant("rnn-128-sequential-clip-none", no_clip),

@@ -16,7 +16,7 @@ from scripts.report.variants import small
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "RNN": ("rnn", {}),
-    "ReLU-RNN": ("rnn", {"nonlinearity": "relu"}),
+    "ReLU-RNN": ("rnn", {"cell_options.nonlinearity": "relu"}),
     "GRU": ("gru", {}),
     "LSTM": ("lstm", {}),
 }
