@@ -1,32 +1,38 @@
 """``charlm score``: how well a trained model predicts texts."""
 
+import dataclasses
 import json as json_module
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from charlm.checkpoint import contents, load
+import numpy as np
+
 from charlm.errors import UserError
 from charlm.evaluation.baselines import Baselines, Cost
-from charlm.evaluation.scoring import Score
-from charlm.evaluation.scoring import score as score_text
+from charlm.evaluation.networks import WINDOW, Networks, Reading, with_ngram
+from charlm.evaluation.ngram import NGram
+from charlm.evaluation.scoring import Score, check_protocol, encode, summarise
 from charlm.evaluation.surprisal.page import TOP_K, page
 from charlm.evaluation.surprisal.terminal import ansi as shaded
-from charlm.evaluation.training_text import training_ids
-from charlm.model import CharLM
+from charlm.evaluation.tables import as_json, comparison, table, unknown_remark
+from charlm.evaluation.training_text import read_part
 from charlm.text.files import atomic_writer, decode_stream, read_text
-from charlm.text.vocabulary import Vocabulary
 
 STANDARD_INPUT = "-"
 
 
 def score(
     *texts: str,
-    checkpoint: Path,
+    checkpoint: list[str],
+    held_out: str | None = None,
     protocol: str = "carried",
     lanes: int = 1,
     window: int | None = None,
+    dynamic: bool = False,
+    segment: int | None = None,
+    rate: float | None = None,
+    decay: float | None = None,
+    ngram: bool = False,
     baselines: bool = False,
     json: bool = False,
     html: Path | None = None,
@@ -42,13 +48,24 @@ def score(
     scored as <unk> and counted. Name the texts by their files, "-" for standard input.
 
     Args:
-        checkpoint: a file that charlm fit wrote, or a folder that charlm export wrote.
+        checkpoint: a file that charlm fit wrote, or a folder that charlm export wrote; named
+            several times, the mean of the networks' probabilities is scored.
+        held_out: val or test: score what was held out of the text that the model was trained on.
         protocol: carried: the state runs through the whole text; windows: it starts from zero at
             every window, as nanoGPT and the book's English edition measure.
         lanes: with carried, cut the text into so many pieces that are read side by side. Faster,
             but each piece after the first begins with one character of context.
         window: with windows, how many characters a window predicts.
-        baselines: compare with Markov models of the training text and with compressors.
+        dynamic: dynamic evaluation: the weights go on learning from each segment of the text once
+            it has been predicted. The checkpoint stays as it is.
+        segment: of dynamic evaluation, its characters; if left out, as stored in the checkpoint.
+        rate: of dynamic evaluation, how fast it learns; if left out, as stored.
+        decay: of dynamic evaluation, how fast the weights go back to the trained ones; if left
+            out, as stored.
+        ngram: mix with an adaptive n-gram model of the training text, by weights that are learnt as
+            the text is read.
+        baselines: compare with n-gram and Markov models of the training text, with compressors,
+            and with the networks' other protocols.
         json: print one JSON object a text.
         html: write a page there, each character shaded by its surprisal.
         ansi: print the shaded text.
@@ -58,134 +75,140 @@ def score(
     """
     if json and ansi:
         raise UserError("Choose one of --json and --ansi: they can't share the standard output.")
+    if not texts and held_out is None:
+        raise UserError("Name a text's file (- for standard input), or --held_out val or test.")
     if texts.count(STANDARD_INPUT) > 1:
         raise UserError("Standard input (-) can be read only once: name it once.")
-    model, vocabulary = load(checkpoint, device)
-    model.backend = backend
-    top_k = TOP_K if html else 0
+    check_protocol(protocol, lanes, window)
+    if (dynamic or ngram) and (lanes > 1 or window is not None):
+        raise UserError(
+            "--dynamic and --ngram learn from a text in its order: leave --lanes and --protocol "
+            "windows out."
+        )
+    given = {"segment": segment, "rate": rate, "decay": decay}
+    if not dynamic and any(value is not None for value in given.values()):
+        raise UserError("segment, rate and decay are of dynamic evaluation: add --dynamic.")
+
+    networks = Networks([Path(path) for path in checkpoint], backend, device)
+    vocabulary, title = networks.vocabulary, networks.title
+    settings = networks.settings(**given) if dynamic else []
+    named = [*_held_out(networks, held_out), *((name, _read(name, encoding)) for name in texts)]
+    training_ids = _training_ids(networks, needed=dynamic or ngram, wanted=baselines)
+    counted = None
+    if ngram or (baselines and training_ids is not None):
+        counted = NGram(len(vocabulary), training_ids)
+
+    readings: dict[str, Reading] = {
+        title: networks.static(),
+        f"{title}, windows of {WINDOW}": networks.static(window=WINDOW),
+    }
+    method = title if window is None else f"{title}, windows of {window}"
+    readings[method] = networks.static(lanes, window)
+    if dynamic:
+        method = f"{title}, dynamic"
+        assert training_ids is not None
+        readings[method] = networks.dynamic(settings, training_ids)
+    if ngram:
+        assert counted is not None
+        mixed = f"{method}, mixed with n-grams"
+        readings[mixed] = with_ngram(readings[method], counted)
+        method = mixed
+
     scores = [
-        (name, _score(model, vocabulary, name, encoding, protocol, lanes, window, top_k))
-        for name in map(str, texts)
+        (name, _score(networks, name, text, readings[method], TOP_K if html else 0))
+        for name, text in named
     ]
-    costs = _costs(checkpoint, vocabulary, scores) if baselines else [{}] * len(scores)
-    cells = " + ".join(f"{type(cell).__name__} {cell.hidden_size}" for cell in model.cells)
-    title = f"{cells} ({checkpoint.name})"
+    costs: list[dict[str, Cost]] = [{}] * len(scores)
+    if baselines:
+        others = {name: reading for name, reading in readings.items() if name != method}
+        known = Baselines(vocabulary, training_ids, counted)
+        costs = [
+            {method: Cost(None, scored.bits_per_character)}
+            | _bits(networks, scored.text, others)
+            | known.costs(scored.text)
+            for _, scored in scores
+        ]
     if html:
         with atomic_writer(html) as file:
-            file.write(page(scores, vocabulary, title).encode())
+            file.write(page(scores, vocabulary, method).encode())
     if json:
-        how = {"protocol": protocol, "lanes": lanes, "window": window}
+        how = {
+            "method": method,
+            "protocol": protocol,
+            "lanes": lanes,
+            "window": window,
+            "dynamic": [dataclasses.asdict(each) for each in settings] or None,
+            "ngram": ngram,
+        }
         for (name, scored), costs_of_text in zip(scores, costs, strict=True):
-            print(json_module.dumps(_as_json(name, scored, costs_of_text) | how))
+            compared = {"baselines": {key: c._asdict() for key, c in costs_of_text.items()}}
+            print(json_module.dumps(as_json(name, scored) | how | (compared if baselines else {})))
         return
-    print(_table(scores))
-    for line in _remarks(scores, vocabulary, lanes, window):
-        print(line)
-    for (name, scored), costs_of_text in zip(scores, costs, strict=True):
-        if costs_of_text:
-            print(
-                f"\n{_comparison(name, {title: Cost(None, scored.bits_per_character)} | costs_of_text)}"
-            )
-    if ansi:
-        for name, scored in scores:
-            print(f"\n{name}\n{shaded(scored)}")
-
-
-def _score(model: CharLM, vocabulary: Vocabulary, name: str, encoding: str, *options: Any) -> Score:
-    if name == STANDARD_INPUT:
-        stream = sys.stdin.buffer
-        text = "".join(decode_stream(stream, "standard input", encoding, option="--encoding"))
-    else:
-        text = read_text(name, encoding, option="--encoding")
-    try:
-        return score_text(model, vocabulary, text, *options)
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from error
-
-
-def _costs(
-    checkpoint: Path, vocabulary: Vocabulary, scores: list[tuple[str, Score]]
-) -> list[dict[str, Cost]]:
-    try:
-        ids = training_ids(contents(checkpoint).get("datamodule_hyper_parameters"))
-    except UserError as error:
-        print(f"charlm: {error} Only the compressors are compared.", file=sys.stderr)
-        ids = None
-    baselines = Baselines(vocabulary, ids)
-    return [baselines.costs(scored.text) for _, scored in scores]
-
-
-def _as_json(name: str, scored: Score, costs: dict[str, Cost]) -> dict[str, Any]:
-    finite = scored.perplexity < float("inf")
-    as_json: dict[str, Any] = {
-        "name": name,
-        "characters": len(scored.text),
-        "unknown": scored.num_unknown,
-        "nats": scored.nats,
-        "nats_per_character": scored.nats_per_character,
-        "bits_per_character": scored.bits_per_character,
-        "perplexity": scored.perplexity if finite else None,
-    }
-    if costs:
-        as_json["baselines"] = {baseline: cost._asdict() for baseline, cost in costs.items()}
-    return as_json
-
-
-def _table(scores: list[tuple[str, Score]]) -> str:
-    rows = [("text", "characters", "unknown", "nats", "bits per character", "perplexity")]
-    for name, scored in scores:
-        rows.append(
-            (
-                name,
-                f"{len(scored.text):,}",
-                f"{scored.num_unknown:,}",
-                f"{scored.nats:,.1f}",
-                f"{scored.bits_per_character:.4f}",
-                f"{scored.perplexity:,.4f}",
-            )
-        )
-    return _aligned(rows)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )
-
-
-def _remarks(
-    scores: list[tuple[str, Score]], vocabulary: Vocabulary, lanes: int, window: int | None
-) -> list[str]:
-    remarks = []
-    unknown: dict[str, None] = {}
-    for _, scored in scores:
-        unknown |= dict.fromkeys(vocabulary.unknown_characters(scored.text))
-    if unknown:
-        some = " ".join(repr(character) for character in list(unknown)[:10])
-        more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
-        remarks.append(f"Unknown to the model, and scored as <unk>: {some}{more}.")
+    print(table(scores))
+    remarks = unknown_remark(scores, vocabulary)
     if window is not None:
         remarks.append(f"The state was zeroed every {window:,} characters.")
     elif lanes > 1:
         remarks.append(
             f"Read in {lanes} lanes: all but the first began with one character of context."
         )
-    return remarks
+    for each in dict.fromkeys(settings):
+        remarks.append(
+            f"Dynamic evaluation: segments of {each.segment}, rate {each.rate:g}, decay "
+            f"{each.decay:g}; each segment was learnt after it was predicted."
+        )
+    for line in remarks:
+        print(line)
+    for (name, _), costs_of_text in zip(scores, costs, strict=True):
+        if costs_of_text:
+            print(f"\n{comparison(name, costs_of_text)}")
+    if ansi:
+        for name, scored in scores:
+            print(f"\n{name}\n{shaded(scored)}")
 
 
-def _comparison(name: str, costs: dict[str, Cost]) -> str:
-    """A table of costs, the best first."""
+def _read(name: str, encoding: str) -> str:
+    if name == STANDARD_INPUT:
+        stream = sys.stdin.buffer
+        return "".join(decode_stream(stream, "standard input", encoding, option="--encoding"))
+    return read_text(name, encoding, option="--encoding")
 
-    def rank(entry: tuple[str, Cost]) -> float:
-        alone, after = entry[1]
-        cost = alone if after is None else after
-        assert cost is not None
-        return cost
 
-    rows = [(f"{name}, in bits per character", "alone", "after the training text")]
-    for baseline, cost in sorted(costs.items(), key=rank):
-        alone, after = ("-" if bits is None else f"{bits:.4f}" for bits in cost)
-        rows.append((baseline, alone, after))
-    return _aligned(rows)
+def _held_out(networks: Networks, part: str | None) -> list[tuple[str, str]]:
+    if part is None:
+        return []
+    read = read_part(networks.data(), part)
+    return [(f"{read.name}, {part}", read.text)]
+
+
+def _score(networks: Networks, name: str, text: str, reading: Reading, top_k: int) -> Score:
+    try:
+        text, ids = encode(networks.vocabulary, text)
+        return summarise(text, ids, reading(ids), top_k)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def _bits(networks: Networks, text: str, readings: dict[str, Reading]) -> dict[str, Cost]:
+    """What a normalised text costs by each of the readings."""
+    ids = networks.vocabulary.encode(text)
+    return {
+        name: Cost(None, summarise(text, ids, reading(ids)).bits_per_character)
+        for name, reading in readings.items()
+    }
+
+
+def _training_ids(networks: Networks, needed: bool, wanted: bool) -> np.ndarray | None:
+    """The training text's ids; None where it is only wanted and can't be had, or not even that."""
+    if not needed and not wanted:
+        return None
+    try:
+        read = read_part(networks.data())
+    except UserError as error:
+        if needed:
+            raise UserError(f"{error} --dynamic and --ngram can't do without it.") from error
+        print(f"charlm: {error} Only the compressors are compared.", file=sys.stderr)
+        return None
+    # A model that went on from another text has kept that one's symbols.
+    same = read.vocabulary == networks.vocabulary
+    return read.ids if same else networks.vocabulary.encode(read.text)

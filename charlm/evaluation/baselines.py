@@ -1,4 +1,4 @@
-"""What a text costs without a network: order-n Markov models and general compressors.
+"""What a text costs without a network: n-gram models and general compressors.
 
 N characters of a text · V vocabulary · all costs in bits per character
 
@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from charlm.evaluation.ngram import NGram
+from charlm.evaluation.scoring import summarise
 from charlm.text.vocabulary import Vocabulary
 
 MAX_ORDER = 5
@@ -112,13 +114,21 @@ class Baselines:
         vocabulary: V symbols.
         training_ids: of the training text; None where it can't be had, and nothing is ``after``
             it.
+        ngram: the adaptive n-gram model of the training text, where it has been made already.
     """
 
-    def __init__(self, vocabulary: Vocabulary, training_ids: np.ndarray | None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        training_ids: np.ndarray | None,
+        ngram: NGram | None = None,
+    ) -> None:
         self.vocabulary = vocabulary
         self.training_ids = training_ids
         self.compressors = compressors()
+        self.ngram = ngram
         if training_ids is not None:
+            self.ngram = ngram or NGram(len(vocabulary), training_ids)
             self.training_ids = training_ids[-MAX_TRAINING_CHARACTERS:]
             self.prefix = vocabulary.decode(self.training_ids).encode()
             self.prefix_lengths = {
@@ -133,11 +143,11 @@ class Baselines:
         """
         if not text:
             raise ValueError("an empty text has no cost per character")
-        costs = {}
+        ids = self.vocabulary.encode(text)
+        costs = {"n-grams, adaptive": self._by_ngrams(ids)}
         if self.training_ids is not None:
-            ids = self.vocabulary.encode(text)
             bits = markov(self.training_ids, ids, len(self.vocabulary), MAX_ORDER)
-            costs = {f"Markov, order {n}": Cost(None, cost) for n, cost in enumerate(bits)}
+            costs |= {f"Markov, order {n}": Cost(None, cost) for n, cost in enumerate(bits)}
         content = text.encode()
         for name, compress in self.compressors.items():
             alone = 8 * len(compress(content)) / len(text)
@@ -147,3 +157,11 @@ class Baselines:
                 after = 8 * length / len(text)
             costs[name] = Cost(alone, after)
         return costs
+
+    def _by_ngrams(self, ids: np.ndarray) -> Cost:
+        def cost(model: NGram | None) -> float | None:
+            if model is None:
+                return None
+            return summarise("", ids, model.predictions(ids)).bits_per_character
+
+        return Cost(cost(NGram(len(self.vocabulary))), cost(self.ngram))

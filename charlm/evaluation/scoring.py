@@ -180,6 +180,9 @@ def summarise(text: str, ids: np.ndarray, predicted: Iterable[Prediction], top_k
     nats_N = np.full(N, math.nan)
     tops: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for places, log_p_MV in predicted:
+        # Where they aren't numbers at all, that is said below.
+        if (torch.logsumexp(log_p_MV, dim=1).abs() > 1e-6).any():
+            raise ValueError("probabilities that don't sum to one are no prediction")
         targets_M = torch.from_numpy(ids[places].astype(np.int64)).to(log_p_MV.device)
         nats_N[places] = -log_p_MV.gather(1, targets_M[:, None]).squeeze(1).cpu().numpy()
         if K:

@@ -1,26 +1,49 @@
-"""The training text of a checkpoint, read again."""
+"""The text of a checkpoint, read again: what it was trained on, and what was held out."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from charlm.errors import UserError
 from charlm.text.corpora import CORPORA, split
 from charlm.text.encoding import encode_corpus
+from charlm.text.vocabulary import Vocabulary
 
 OPTIONS = ("normalisation", "max_chars", "encoding")
+PARTS = ("train", "val", "test")
 
 
-def training_ids(data: Mapping[str, Any] | None) -> np.ndarray:
-    """The ids [N] of the characters that a model was trained on.
+class Part(NamedTuple):
+    """A part of a text.
+
+    Args:
+        name: of the text.
+        ids: [N], by the text's own vocabulary.
+    """
+
+    name: str
+    ids: np.ndarray
+    vocabulary: Vocabulary
+
+    @property
+    def text(self) -> str:
+        return self.vocabulary.decode(self.ids)
+
+
+def read_part(data: Mapping[str, Any] | None, part: str = "train") -> Part:
+    """The characters that a model was trained on, or of the same text those held out.
 
     Args:
         data: the data module's options in the checkpoint (``datamodule_hyper_parameters``).
+        part: train, val or test.
 
     Raises:
-        UserError: the checkpoint doesn't tell them, the text can't be had, or it has changed.
+        UserError: the checkpoint doesn't tell them, the text can't be had, or it has changed; there
+            is no such part, or nothing in it.
     """
+    if part not in PARTS:
+        raise UserError(f"Unknown part {part!r} of the text: choose one of {', '.join(PARTS)}.")
     if not data or "corpus_digest" not in data:
         raise UserError("The checkpoint doesn't tell what text it was trained on.")
     name = data["corpus_used"]
@@ -35,5 +58,7 @@ def training_ids(data: Mapping[str, Any] | None) -> np.ndarray:
         raise UserError(f"The training text can't be read again: {error}") from error
     if text.digest != data["corpus_digest"]:
         raise UserError(f"The training text {name} has changed since the model was trained.")
-    train = split(len(text.ids), data["val_size"], data["test_size"]).train
-    return text.ids[train.start : train.stop]
+    bounds = getattr(split(len(text.ids), data["val_size"], data["test_size"]), part)
+    if not len(bounds):
+        raise UserError(f"Nothing of {name} was held out as {part} (data.{part}_size is 0).")
+    return Part(name, text.ids[bounds.start : bounds.stop], text.vocabulary)

@@ -1,5 +1,6 @@
 """``charlm score`` and ``charlm export`` as a user runs them."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -7,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.running import Outcome, charlm
 
-from charlm.checkpoint import load
-from charlm.evaluation.scoring import score
+from charlm.checkpoint import contents, load
+from charlm.evaluation.dynamic import DynamicEvaluation, dynamic_predictions, gradient_rms
+from charlm.evaluation.scoring import encode, score, summarise
+from charlm.evaluation.training_text import read_part
 
 pytestmark = pytest.mark.usefixtures("novel")
 
@@ -50,6 +54,9 @@ def test_one_object_a_text_with_what_the_library_says(
         "protocol": "carried",
         "lanes": 1,
         "window": None,
+        "method": "RNN 64 (last.ckpt)",
+        "dynamic": None,
+        "ngram": False,
     }
     assert short["name"].endswith("short.txt")
     assert short["characters"] == 1  # the normalisation is the book's
@@ -200,7 +207,13 @@ def test_texts_in_another_encoding_and_order_of_arguments(
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        ([], 2, "the following arguments are required"),
+        ([], 1, "Name a text's file"),
+        (["text.txt", "--held_out", "train.txt"], 1, "Unknown part 'train.txt'"),
+        (["text.txt", "--dynamic", "--lanes", "2"], 1, "learn from a text in its order"),
+        (["text.txt", "--ngram", "--protocol", "windows", "--window", "9"], 1, "in its order"),
+        (["text.txt", "--rate", "0.1"], 1, "add --dynamic"),
+        (["text.txt", "--dynamic", "--segment", "0"], 1, "segment is 0"),
+        (["text.txt", "--dynamic", "--rate", "1e38"], 1, "text.txt: Dynamic evaluation has div"),
         (["missing.txt"], 1, "Can't read missing.txt"),
         (["."], 1, "is a directory"),
         (["latin.txt"], 1, "with --encoding."),
@@ -240,6 +253,117 @@ def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing(
     assert outcome.err.count("\n") == 1
     assert outcome.out == ""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_dynamic_evaluation_says_what_the_library_says_and_leaves_the_checkpoint(
+    checkpoint: Path, text: Path
+) -> None:
+    before = digest(checkpoint)
+    options = ("--dynamic", "--segment", 10, "--rate", 0.002)
+    [dynamic] = objects(run(checkpoint, "--json", text, *options))
+    model, vocabulary = load(checkpoint)
+    training = read_part(contents(checkpoint)["datamodule_hyper_parameters"]).ids
+    assert len(training) == 8000
+    settings = DynamicEvaluation(10, 0.002)
+    rms = gradient_rms(model, training, 10)
+    normalised, ids = encode(vocabulary, text.read_text())
+    expected = summarise(normalised, ids, dynamic_predictions(model, ids, settings, rms))
+    assert dynamic["nats"] == pytest.approx(expected.nats, rel=1e-6)
+    assert dynamic["dynamic"] == [{"segment": 10, "rate": 0.002, "decay": settings.decay}]
+    [static] = objects(run(checkpoint, "--json", text))
+    assert dynamic["nats_per_character"] < static["nats_per_character"]
+    assert digest(checkpoint) == before
+
+
+def test_settings_of_dynamic_evaluation_come_with_the_checkpoint(
+    checkpoint: Path, text: Path, tmp_path: Path
+) -> None:
+    content = contents(checkpoint)
+    content["hyper_parameters"]["dynamic_evaluation"] = {"segment": 7, "rate": 0.003, "decay": 0.1}
+    torch.save(content, tmp_path / "own.ckpt")
+    [scored] = objects(run(tmp_path / "own.ckpt", "--json", text, "--dynamic", "--decay", 0.2))
+    assert scored["dynamic"] == [{"segment": 7, "rate": 0.003, "decay": 0.2}]
+    lines = run(tmp_path / "own.ckpt", text, "--dynamic").out.splitlines()
+    assert lines[-1].startswith("Dynamic evaluation: segments of 7, rate 0.003, decay 0.1; ")
+
+
+def test_two_checkpoints_give_the_mean_of_their_probabilities(
+    checkpoint: Path, text: Path, tmp_path: Path
+) -> None:
+    content = contents(checkpoint)
+    for name, weight in content["state_dict"].items():
+        content["state_dict"][name] = weight + 0.03 * torch.randn(weight.shape)
+    torch.save(content, tmp_path / "other.ckpt")
+    both = ("--checkpoint", tmp_path / "other.ckpt")
+    [one] = objects(run(checkpoint, "--json", text))
+    [two] = objects(run(checkpoint, "--json", text, *both))
+    vocabulary = load(checkpoint).vocabulary
+    nats = [
+        score(load(path).model, vocabulary, text.read_text()).nats_N
+        for path in (checkpoint, tmp_path / "other.ckpt")
+    ]
+    expected = -np.log(np.exp(-np.stack(nats)).mean(axis=0)).sum()
+    assert two["nats"] == pytest.approx(expected, rel=1e-6)
+    assert two["nats"] != one["nats"]
+    assert two["method"] == "RNN 64 (last.ckpt, other.ckpt)"
+    # Once more the same one changes nothing.
+    [same] = objects(run(checkpoint, "--json", text, "--checkpoint", checkpoint))
+    assert same["nats"] == pytest.approx(one["nats"])
+
+
+def test_networks_of_other_symbols_are_not_averaged(checkpoint: Path, tmp_path: Path) -> None:
+    content = contents(checkpoint)
+    content["hyper_parameters"]["vocabulary"]["normalisation"] = "letters"
+    torch.save(content, tmp_path / "other.ckpt")
+    outcome = run(checkpoint, "--checkpoint", tmp_path / "other.ckpt", "-")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "has another vocabulary or normalisation" in outcome.err
+    outcome = charlm("score", "-")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == (
+        "charlm: Name a checkpoint with --checkpoint FILE; of several, each so.\n"
+    )
+
+
+def test_all_figures_stand_side_by_side(checkpoint: Path, text: Path) -> None:
+    options = ("--dynamic", "--ngram", "--baselines")
+    [scored] = objects(run(checkpoint, "--json", text, *options))
+    name = "RNN 64 (last.ckpt)"
+    bits = {key: cost["after"] for key, cost in scored["baselines"].items()}
+    assert {
+        name, f"{name}, windows of 256", f"{name}, dynamic", "n-grams, adaptive", "PPMd",
+        f"{name}, dynamic, mixed with n-grams",
+    } <= set(bits)  # fmt: skip
+    assert bits[f"{name}, dynamic, mixed with n-grams"] == scored["bits_per_character"]
+    # The mixture of a weak network and a good model of the same text is better than either.
+    assert scored["bits_per_character"] < bits["n-grams, adaptive"] < bits["Markov, order 2"]
+    assert bits["n-grams, adaptive"] < bits[f"{name}, dynamic"] < bits[name]
+    rows = run(checkpoint, text, *options).out.splitlines()
+    best = rows[rows.index("") + 2]
+    assert best.startswith(f"{name}, dynamic, mixed with n-grams  ")
+    assert best.split()[-1] == f"{scored['bits_per_character']:.4f}"
+
+
+def test_what_was_held_out_is_scored_without_a_file(checkpoint: Path, novel: str) -> None:
+    [scored] = objects(run(checkpoint, "--json", "--held_out", "test"))
+    assert scored["name"] == "time-machine, test"
+    vocabulary = load(checkpoint).vocabulary
+    expected = score(load(checkpoint).model, vocabulary, vocabulary.normalise(novel)[9000:10_000])
+    assert (scored["characters"], scored["nats"]) == (1000, expected.nats)
+
+
+def test_what_learns_needs_the_training_text(novel: str, text: Path, tmp_path: Path) -> None:
+    mine, trained = trained_on_a_file(tmp_path, novel)
+    mine.unlink()
+    for option in ("--dynamic", "--ngram"):
+        outcome = run(trained, text, option)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "can't be read again" in outcome.err
+        assert "can't do without it" in outcome.err
 
 
 def test_no_page_is_written_when_one_of_the_texts_is_wrong(

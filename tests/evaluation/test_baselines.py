@@ -113,7 +113,10 @@ def test_the_training_text_helps_and_the_order_of_the_baselines_is_known(novel: 
     after = {name: cost.after for name, cost in costs.items()}
     # Shannon's order: letters, pairs, triples; PPM mixes all of them and is the best.
     assert after["Markov, order 0"] > after["Markov, order 1"] > after["Markov, order 2"]  # type: ignore[operator]
-    assert min(after, key=lambda name: after[name] or math.inf) == "PPMd"
+    # The blended orders are as good as PPM, which blends by escaping.
+    best = sorted(after, key=lambda name: after[name] or math.inf)
+    assert set(best[:2]) == {"PPMd", "n-grams, adaptive"}
+    assert after["n-grams, adaptive"] < costs["n-grams, adaptive"].alone  # type: ignore[operator]
     assert 4.2 < after["Markov, order 0"] < 4.7  # type: ignore[operator]
     assert 2.0 < after["PPMd"] < 2.4  # type: ignore[operator]
 

@@ -125,11 +125,11 @@ def test_a_text_that_repeats_itself_is_learnt(novel: str) -> None:
     model = make_model(len(vocabulary), hidden_sizes=[24])
     ids = vocabulary.encode(novel[:300] * 8)
     rms = gradient_rms(model, ids[:3000], 20)
-    learning = DynamicEvaluation(20, 0.05, 0)
+    learning = DynamicEvaluation(20, 0.002, 0)
     costs = summarise("", ids, dynamic_predictions(model, ids, learning, rms)).nats_N
     static = summarise("", ids, predictions(model, ids)).nats_N
     assert static[-300:].mean() > 3.5
-    assert costs[-300:].mean() < 2.8
+    assert costs[-300:].mean() < 3.2
 
 
 def test_settings_given_come_before_those_of_the_checkpoint_and_the_defaults() -> None:
@@ -145,4 +145,4 @@ def test_settings_out_of_range_and_divergence_are_told() -> None:
             DynamicEvaluation(**wrong)  # type: ignore[arg-type]
     ids = np.random.default_rng(5).integers(V, size=200)
     with pytest.raises(UserError, match=r"has diverged by character .* lower its rate"):
-        nats(ids, settings=DynamicEvaluation(5, 1e30, 0))
+        nats(ids, settings=DynamicEvaluation(5, 1e38, 0))

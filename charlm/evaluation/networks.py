@@ -1,0 +1,98 @@
+"""Trained networks that predict as one, each way of reading a text by its name.
+
+    N characters of a text
+
+Of several networks it's the mean of their probabilities that counts.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charlm.checkpoint import Trained, contents, load
+from charlm.errors import UserError
+from charlm.evaluation.dynamic import DynamicEvaluation, dynamic_predictions, gradient_rms
+from charlm.evaluation.mixture import average, mix
+from charlm.evaluation.ngram import NGram
+from charlm.evaluation.scoring import Prediction, predictions
+from charlm.text.vocabulary import Vocabulary
+
+# The predictions of a text's ids [N].
+Reading = Callable[[np.ndarray], Iterator[Prediction]]
+
+# The windows that stand beside the carried state in a comparison: nanoGPT's.
+WINDOW = 256
+
+
+class Networks:
+    """The networks of one or more checkpoints.
+
+    Args:
+        checkpoints: files that charlm fit wrote, or folders that charlm export wrote.
+        backend: how the layers are unrolled over time.
+        device: where they run.
+
+    Raises:
+        UserError: no checkpoint is named, one can't be read (``charlm.checkpoint.load``), or two
+            have different vocabularies.
+    """
+
+    def __init__(self, checkpoints: Sequence[Path], backend: str, device: str) -> None:
+        if not checkpoints:
+            raise UserError("Name a checkpoint with --checkpoint FILE; of several, each so.")
+        self.paths = checkpoints
+        self.trained: list[Trained] = []
+        for path in checkpoints:
+            self.trained.append(load(path, device))
+            self.trained[-1].model.backend = backend
+            if self.trained[-1].vocabulary != self.vocabulary:
+                raise UserError(
+                    f"{path} has another vocabulary or normalisation than {checkpoints[0]}: only "
+                    "networks of the same symbols can be averaged."
+                )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.trained[0].vocabulary
+
+    @property
+    def title(self) -> str:
+        """The layers and the files, such as "LSTM 256 (last.ckpt)"."""
+        layers = dict.fromkeys(
+            " + ".join(f"{type(cell).__name__} {cell.hidden_size}" for cell in trained.model.cells)
+            for trained in self.trained
+        )
+        return f"{', '.join(layers)} ({', '.join(path.name for path in self.paths)})"
+
+    def data(self) -> Any:
+        """The options of the first one's training text; None where the checkpoint has none."""
+        return contents(self.paths[0]).get("datamodule_hyper_parameters")
+
+    def static(self, lanes: int = 1, window: int | None = None) -> Reading:
+        """With the weights as they are; see ``charlm.evaluation.scoring.check_protocol``."""
+        return lambda ids: average(
+            [predictions(trained.model, ids, lanes, window) for trained in self.trained]
+        )
+
+    def settings(self, **given: float | None) -> list[DynamicEvaluation]:
+        """Each network's settings of dynamic evaluation: see ``DynamicEvaluation.of``."""
+        return [
+            DynamicEvaluation.of(contents(path)["hyper_parameters"], **given) for path in self.paths
+        ]
+
+    def dynamic(self, settings: Sequence[DynamicEvaluation], training_ids: np.ndarray) -> Reading:
+        """With weights that go on learning, each network's on its own."""
+        learning = [
+            (trained.model, each, gradient_rms(trained.model, training_ids, each.segment))
+            for trained, each in zip(self.trained, settings, strict=True)
+        ]
+        return lambda ids: average(
+            [dynamic_predictions(model, ids, each, rms) for model, each, rms in learning]
+        )
+
+
+def with_ngram(reading: Reading, ngram: NGram) -> Reading:
+    """Mixed with the n-gram model, by weights that are learnt as the text is read."""
+    return lambda ids: mix([reading(ids), ngram.predictions(ids)], ids)
