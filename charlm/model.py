@@ -113,16 +113,21 @@ class CharLM(nn.Module):
         """The zero state of B lanes."""
         return tuple(cell.initial_state(num_lanes) for cell in self.cells)
 
-    def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
+    def forward(
+        self, ids_TB: Tensor, state: ModelState | None = None, begins_TB: Tensor | None = None
+    ) -> tuple[Tensor, ModelState]:
         """Logits [T, B, V] for the character after each of ``ids_TB``, and the state after.
 
         Args:
             ids_TB: symbol ids, time-major.
             state: the state before the first step (none: zeros). Gradients flow into it unless
                 it was detached.
+            begins_TB: where a document begins (bool): before that step the lane's state becomes
+                zero, and no gradient flows beyond. None: nowhere.
 
         Raises:
-            ValueError: ids that aren't [T, B], or a state of another number of lanes or layers.
+            ValueError: ids that aren't [T, B], or a state of another number of lanes or layers;
+                beginnings that aren't bool [T, B].
         """
         _, B = ids_TB.shape
         if state is None:
@@ -138,7 +143,9 @@ class CharLM(nn.Module):
         for cell, cell_state in zip(self.cells, state, strict=True):
             if all_outputs:
                 inputs = self.dropout(all_outputs[-1])
-            outputs_TBH, cell_state = recurrence.unroll(cell, inputs, cell_state, self.backend)
+            outputs_TBH, cell_state = recurrence.unroll(
+                cell, inputs, cell_state, self.backend, begins_TB
+            )
             all_outputs.append(outputs_TBH)
             new_state.append(cell_state)
         read = torch.cat(all_outputs, dim=2) if self.readout == "concat" else all_outputs[-1]

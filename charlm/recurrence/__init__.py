@@ -12,20 +12,24 @@ from torch import Tensor
 
 from charlm.cells import LSTM, Cell, State
 from charlm.errors import UserError
-from charlm.recurrence import bptt, eager, library
+from charlm.recurrence import bptt, documents, eager, library
 
 Unroll = Callable[[Cell, Tensor, State], tuple[Tensor, State]]
 
 
 class Backend(NamedTuple):
-    """A way to unroll: whether it serves a cell, and what it does (``charlm.recurrence.eager``)."""
+    """A way to unroll: whether it serves a cell, and what it does (``charlm.recurrence.eager``).
+
+    One that knows of documents itself has ``unroll_documents``; for the others the window is cut.
+    """
 
     serves: Callable[[Cell], bool]
     unroll: Unroll
+    unroll_documents: Callable[[Cell, Tensor, State, Tensor], tuple[Tensor, State]] | None = None
 
 
 BACKENDS: dict[str, Backend] = {
-    "eager": Backend(lambda cell: True, eager.unroll),
+    "eager": Backend(lambda cell: True, eager.unroll, eager.unroll),
     "bptt": Backend(bptt.serves, bptt.unroll),
     "library": Backend(library.serves, library.unroll),
 }
@@ -55,12 +59,22 @@ def fastest(cell: Cell, device: torch.device) -> str:
     return next(name for name in order if BACKENDS[name].serves(cell))
 
 
-def unroll(cell: Cell, inputs: Tensor, state: State, backend: str) -> tuple[Tensor, State]:
+def unroll(
+    cell: Cell, inputs: Tensor, state: State, backend: str, begins_TB: Tensor | None = None
+) -> tuple[Tensor, State]:
     """``BACKENDS[backend]``, or for ``auto`` the fastest one.
+
+    Args:
+        cell, inputs, state, begins_TB: see ``charlm.recurrence.eager``.
+        backend: a name.
+
+    Returns:
+        outputs [T, B, H] and the state after the last step.
 
     Raises:
         UserError: the backend doesn't serve the cell.
-        ValueError: a state that isn't [B, H] each, which might otherwise be broadcast.
+        ValueError: a state that isn't [B, H] each, which might otherwise be broadcast; beginnings
+            that aren't bool [T, B].
     """
     shape = (inputs.shape[1], cell.hidden_size)
     if any(part.shape != shape for part in state) or len(state) != len(cell.state_names):
@@ -75,4 +89,14 @@ def unroll(cell: Cell, inputs: Tensor, state: State, backend: str) -> tuple[Tens
             f"The backend {name} can't run the cell {type(cell).__name__}({cell.extra_repr()}): "
             f"choose backend: auto or {' or '.join(able)}."
         )
-    return BACKENDS[name].unroll(cell, inputs, state)
+    way = BACKENDS[name]
+    if begins_TB is None:
+        return way.unroll(cell, inputs, state)
+    if begins_TB.shape != inputs.shape[:2] or begins_TB.dtype != torch.bool:
+        raise ValueError(
+            f"beginnings of shape {tuple(begins_TB.shape)} and type {begins_TB.dtype} don't fit "
+            f"inputs of {inputs.shape[0]} steps and {inputs.shape[1]} lanes"
+        )
+    if way.unroll_documents is not None:
+        return way.unroll_documents(cell, inputs, state, begins_TB)
+    return documents.unroll(way.unroll, cell, inputs, state, begins_TB)

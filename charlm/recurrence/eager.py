@@ -4,22 +4,29 @@ import torch
 from torch import Tensor
 
 from charlm.cells import Cell, State
+from charlm.recurrence.documents import begin
 from charlm.recurrence.precision import in_one_type
 
 
-def unroll(cell: Cell, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+def unroll(
+    cell: Cell, inputs: Tensor, state: State, begins_TB: Tensor | None = None
+) -> tuple[Tensor, State]:
     """Run ``cell`` over T time steps; autograd derives the backward pass.
 
     Args:
         inputs: symbol ids [T, B], or vectors [T, B, I].
         state: the state before the first step, [B, H] each.
+        begins_TB: where a document begins (bool): there the state before the step is the cell's
+            initial one. None: nowhere.
 
     Returns:
         outputs [T, B, H] and the state after the last step; under autocast all in its type.
     """
     preactivations_TBG, *state_BH = in_one_type(cell.project(inputs), *state)
     state, outputs = tuple(state_BH), []
-    for preactivation_BG in preactivations_TBG:
+    for t, preactivation_BG in enumerate(preactivations_TBG):
+        if begins_TB is not None:
+            state = begin(cell, state, begins_TB[t])
         state = cell.step(preactivation_BG, state)
         outputs.append(state[0])
     return torch.stack(outputs), state
