@@ -12,7 +12,7 @@ import pytest
 from helpers.documents import ROOT, Shown, links, shown
 from helpers.running import charlm
 
-DOCUMENTS = ("README.md",)
+DOCUMENTS = ("README.md", "docs/pypi.md")
 
 PROGRAMS = [each for name in DOCUMENTS for each in shown(name) if each.kind == "python"]
 # A line that two documents share is run once; without its comment, which may be translated.
@@ -81,10 +81,10 @@ def test_a_program_runs_as_it_stands(
 ) -> None:
     exec(compile(program.content, "README.md", "exec"), {})
     printed = capsys.readouterr().out
-    text, bits = printed.splitlines()[-2:]
-    assert text.startswith("time traveller")
+    (text,) = [line for line in printed.splitlines() if line.startswith("time traveller")]
     assert len(text) == len("time traveller") + 100
-    assert 1 < float(bits) < 5
+    if "score(" in program.content:
+        assert 1 < float(printed.splitlines()[-1]) < 5
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -92,7 +92,6 @@ def test_what_a_document_points_to_is_there(name: str) -> None:
     own = [link for link in links(name) if not link.startswith(("https://", "#"))]
     for link in own:
         assert (ROOT / link.split("#")[0]).exists(), link
-    assert own
 
 
 def test_the_first_link_of_the_readme_is_the_loop_by_hand() -> None:
