@@ -24,7 +24,7 @@ SIGPIPE = 13
 TRAINER_COMMANDS = ("fit", "validate", "test")
 
 # Each is a function of its own name in a module of its own name; its signature is its options.
-CHECKPOINT_COMMANDS = ("generate", "score", "export", "inspect")
+CHECKPOINT_COMMANDS = ("generate", "score", "export", "inspect", "serve")
 
 USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
 

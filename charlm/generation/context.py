@@ -168,7 +168,7 @@ def read(model: CharLM, vocabulary: Vocabulary, prefix: str) -> Context:
     Raises:
         UserError: see ``check_prefix``.
     """
-    return _untouched(model, vocabulary).read(prefix)
+    return begin(model, vocabulary).read(prefix)
 
 
 def restore(path: str | Path, model: CharLM, vocabulary: Vocabulary) -> Context:
@@ -188,7 +188,7 @@ def restore(path: str | Path, model: CharLM, vocabulary: Vocabulary) -> Context:
         raise UserError(f"{path} is no context: name a file that Context.save wrote.")
     if about["model"] != _digest(model, vocabulary):
         raise UserError(f"{path} is of another model, or of other weights: load those first.")
-    context = _untouched(model, vocabulary)
+    context = begin(model, vocabulary)
     context.state = tuple(
         tuple(
             context.stepper.from_numpy(tensors[f"{layer}.{part}"].copy())
@@ -199,7 +199,8 @@ def restore(path: str | Path, model: CharLM, vocabulary: Vocabulary) -> Context:
     return context
 
 
-def _untouched(model: CharLM, vocabulary: Vocabulary) -> Context:
+def begin(model: CharLM, vocabulary: Vocabulary) -> Context:
+    """The context at a text's start, before anything was read."""
     stepper = Stepper(model)
     return Context(stepper, vocabulary, stepper.initial_state(1), model)
 

@@ -118,9 +118,7 @@ def correlations(units_NH: np.ndarray, values_N: np.ndarray) -> np.ndarray:
     return np.divide(products_H, norms_H, out=np.zeros_like(products_H), where=norms_H > 1e-9)
 
 
-def rank(
-    parts: dict[str, np.ndarray], values_N: np.ndarray, num_matches: int = 8
-) -> Ranking:
+def rank(parts: dict[str, np.ndarray], values_N: np.ndarray, num_matches: int = 8) -> Ranking:
     """Find the units that follow a feature.
 
     Args:

@@ -110,9 +110,7 @@ def choose_units(
     number = max(1, number)
     ranked = list(
         dict.fromkeys(
-            (match.part, match.unit)
-            for ranking in rankings.values()
-            for match in ranking.matches
+            (match.part, match.unit) for ranking in rankings.values() for match in ranking.matches
         )
     )[:number]
     chosen = {part: [unit for p, unit in ranked if p == part] for part in parts}

@@ -1,6 +1,6 @@
 """How far back the gradient of each character's loss reaches, for many characters at once.
 
-    N characters · T steps back · B places at a time
+N characters · T steps back · B places at a time
 """
 
 import numpy as np

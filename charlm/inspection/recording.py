@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from charlm.inspection.gates import gates_of
 from charlm.model import CharLM, ModelState
 
 
@@ -52,7 +53,7 @@ def record(model: CharLM, ids: np.ndarray) -> Recording:
         kept = [[part_1H] for part_1H in state]
         gates: dict[str, list[torch.Tensor]] = {}
         for preactivation_1G in cell.project(inputs):
-            for name, gate_1H in cell.gates(preactivation_1G, state).items():
+            for name, gate_1H in gates_of(cell, preactivation_1G, state).items():
                 gates.setdefault(name, []).append(gate_1H)
             state = cell.step(preactivation_1G, state)
             for steps, part_1H in zip(kept, state, strict=True):
@@ -62,6 +63,6 @@ def record(model: CharLM, ids: np.ndarray) -> Recording:
         for name, part_NH in zip(cell.state_names, layer, strict=True):
             parts[f"layer{number}.{name}"] = part_NH[1:].float().cpu().numpy()
         for name, steps in gates.items():
-            parts[f"layer{number}.{name}_gate"] = torch.cat(steps).float().cpu().numpy()
+            parts[f"layer{number}.{name}"] = torch.cat(steps).float().cpu().numpy()
         inputs = layer[0][1:].unsqueeze(1)
     return Recording(parts, tuple(states))

@@ -1,0 +1,92 @@
+"""A trained model as a static folder: a page that generates in the browser, without a server.
+
+    V vocabulary · H hidden size of a layer · G gates × H
+
+The folder holds ``index.html``, ``generate.js`` (the arithmetic, in plain JavaScript) and
+``model.js`` (the weights in float32, as base64 in a script, since a page that was opened from a
+folder may load scripts but no other files). onnxruntime-web was the other way: its WebAssembly
+alone weighs more than ten times as much as the arithmetic and a model of 512 units together, and
+it doesn't start from a folder.
+"""
+
+import base64
+import json
+from importlib.resources import files
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from charlm.cells import GRU, LSTM, RNN, Cell
+from charlm.errors import UserError
+from charlm.evaluation.surprisal import sign
+from charlm.model import CharLM
+from charlm.text.vocabulary import Vocabulary
+
+ASSETS = ("index.html", "generate.js", "style.css")
+# Cells whose step stands in generate.js, by exact class, and their names there.
+STEPS: dict[type[Cell], str] = {RNN: "rnn", GRU: "gru", LSTM: "lstm"}
+
+
+def web_files(model: CharLM, vocabulary: Vocabulary, name: str) -> dict[str, bytes]:
+    """The folder's files by name.
+
+    Args:
+        name: what the page calls the model.
+
+    Raises:
+        UserError: a cell whose step isn't written in JavaScript.
+    """
+    assets = files("charlm.export") / "assets"
+    written = {name: (assets / name).read_bytes() for name in ASSETS}
+    description, weights = _describe(model)
+    description |= {
+        "name": name,
+        "symbols": list(vocabulary.symbols),
+        "signs": [sign(symbol) for symbol in vocabulary.symbols],
+        "normalisation": vocabulary.normalisation,
+        "weights": base64.b64encode(weights).decode(),
+    }
+    # ASCII alone, so that nothing in a symbol ends a line or a script.
+    content = json.dumps(description, ensure_ascii=True).replace("<", "\\u003c")
+    return written | {"model.js": f'"use strict";\nconst MODEL = {content};\n'.encode()}
+
+
+def _describe(model: CharLM) -> tuple[dict[str, Any], bytes]:
+    """The layers and where their weights begin, and the weights, one after the other."""
+    tensors: list[Tensor] = []
+    count = 0
+
+    def place(tensor: Tensor) -> int:
+        """Where a tensor's first number stands among all of them."""
+        nonlocal count
+        tensors.append(tensor.detach().float().cpu().contiguous())
+        count += tensor.numel()
+        return count - tensor.numel()
+
+    layers = []
+    for number, cell in enumerate(model.cells):
+        if type(cell) not in STEPS:
+            raise UserError(
+                f"The cell {type(cell).__name__} has no step in JavaScript: export it without "
+                "--web."
+            )
+        layer: dict[str, Any] = {"cell": STEPS[type(cell)], "size": cell.hidden_size}
+        if number == 0:
+            # Of V symbols each has its row: the input's part of every gate, ready made.
+            symbols = torch.arange(model.vocab_size, device=cell.weight_ih.device)
+            inputs = symbols if model.embedding is None else model.embedding(symbols)
+            layer["table"] = place(cell.project(inputs))
+        else:
+            layer["weight_ih"], layer["bias"] = place(cell.weight_ih), place(cell.bias)
+        layer["weight_hh"] = place(cell.weight_hh)
+        if isinstance(cell, GRU):
+            layer["reset_after"] = cell.reset_after
+            if cell.bias_hn is not None:
+                layer["bias_hn"] = place(cell.bias_hn)
+        if isinstance(cell, RNN):
+            layer["nonlinearity"] = cell.nonlinearity
+        layers.append(layer)
+    output = {"weight": place(model.output.weight), "bias": place(model.output.bias)}
+    numbers = torch.cat([tensor.flatten() for tensor in tensors]).numpy().astype("<f4")
+    return {"layers": layers, "output": output, "readout": model.readout}, numbers.tobytes()
