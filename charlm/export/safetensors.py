@@ -8,9 +8,6 @@
 
 import inspect
 import json
-import os
-import secrets
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,9 @@ import safetensors.torch
 
 from charlm.cells.options import modernised
 from charlm.checkpoint import CONFIG, WEIGHTS, contents, load
-from charlm.errors import UserError
 from charlm.export import onnx as onnx_step
+from charlm.export.folder import refuse_existing, write_folder
 from charlm.model import CharLM
-from charlm.text.files import atomic_writer
 
 ONNX = "model.onnx"
 
@@ -41,7 +37,7 @@ def export(checkpoint: str | Path, folder: Path, onnx: bool = False) -> list[Pat
         UserError: the checkpoint can't be loaded (``charlm.checkpoint.load``), the folder is
             there already or can't be written, or onnx isn't installed.
     """
-    _refuse_existing(folder)
+    refuse_existing(folder)
     model, vocabulary = load(checkpoint)
     content = contents(Path(checkpoint))
     weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
@@ -51,29 +47,8 @@ def export(checkpoint: str | Path, folder: Path, onnx: bool = False) -> list[Pat
     }
     if onnx:
         files[ONNX] = onnx_step.serialise(model, vocabulary)
-    # Beside it, to be renamed: on the same disk, and never seen half-written.
-    target = Path(os.path.abspath(folder))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
-        for name, written in files.items():
-            with atomic_writer(temporary / name) as file:
-                file.write(written)
-        os.rename(temporary, target)
-    except OSError as error:
-        _refuse_existing(folder)  # it may have appeared meanwhile
-        raise UserError(f"Can't write {folder}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    write_folder(folder, files)
     return [folder / name for name in files]
-
-
-def _refuse_existing(folder: Path) -> None:
-    try:
-        is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    except OSError as error:
-        raise UserError(f"Can't read {folder}: {error.strerror or error}.") from error
-    if not is_free:
-        raise UserError(f"{folder} is there already: name a folder that isn't, or an empty one.")
 
 
 def _config(content: dict[str, Any]) -> dict[str, Any]:

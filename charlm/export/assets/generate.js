@@ -1,40 +1,70 @@
 "use strict";
 // The model's single step, as in charlm.cells: the equations stand above each function.
-// Weights are float32, sums are JavaScript's own numbers (float64).
+// All numbers lie in one memory: the weights, then the vectors. The rows of a matrix, and so the
+// vectors that it is multiplied with, are padded with zeros to a multiple of 8 numbers.
+
+// out[r] = Σ_k W[r, k] v[k], four numbers at a time, assembled from product.wat.
+const PRODUCT = "AGFzbQEAAAABCQFgBX9/f39/AAMCAQAFAwEAAQcUAgZtZW1vcnkCAAdwcm9kdWN0AAAKygEBxwECAX8CewJAA0AgA0UNAf0MAAAAAAAAAAAAAAAAAAAAACEG/QwAAAAAAAAAAAAAAAAAAAAAIQdBACEFAkADQCAFIARPDQEgBiAAIAVq/QAEACABIAVq/QAEAP3mAf3kASEGIAcgACAFav0ABBAgASAFav0ABBD95gH95AEhByAFQSBqIQUMAAsLIAYgB/3kASEGIAIgBv0fACAG/R8BkiAG/R8CIAb9HwOSkjgCACACQQRqIQIgACAEaiEAIANBAWshAwwACwsL";
+
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+const padded = (count) => 8 * Math.ceil(count / 8);
+const GATES = { rnn: 1, gru: 3, lstm: 4 };
 
 class Generator {
   constructor(description) {
-    const packed = Uint8Array.from(atob(description.weights), (c) => c.charCodeAt(0));
-    this.weights = new Float32Array(packed.buffer);
     this.description = description;
     this.size = description.symbols.length;
     this.idOf = new Map(description.symbols.map((symbol, id) => [symbol, id]));
-    this.restart();
+    const packed = bytesOf(description.weights), weights = packed.length / 4;
+    const { layers, readout } = description;
+    let room = padded(this.size) + padded(layers.reduce((sum, { size }) => sum + size, 0));
+    for (const { cell, size } of layers) room += (3 + 2 * GATES[cell]) * padded(size) + 16;
+    const buffer = this.allocate(4 * (padded(weights) + room));
+    new Uint8Array(buffer).set(packed);
+    this.weights = new Float32Array(buffer, 0, weights);
+    let at = padded(weights);
+    const vector = (count) => {
+      const made = new Float32Array(buffer, 4 * at, count);
+      at += padded(count);
+      return made;
+    };
+    this.layers = layers.map((layer) => {
+      const rows = layer.size * GATES[layer.cell];
+      const [h, c, gated] = [0, 0, 0].map(() => vector(layer.size));
+      return { ...layer, h, c, gated, a: vector(rows), x: vector(rows) };
+    });
+    this.scores = vector(this.size);
+    this.joined = readout === "concat" ? vector(layers.reduce((sum, { size }) => sum + size, 0)) : null;
+  }
+
+  // A memory that the assembled product can reach, or where it can't run, any.
+  allocate(numBytes) {
+    const code = bytesOf(PRODUCT);
+    if (typeof WebAssembly === "undefined" || !WebAssembly.validate(code)) {
+      this.multiply = null;
+      return new ArrayBuffer(8 * Math.ceil(numBytes / 8));
+    }
+    const { memory, product } = new WebAssembly.Instance(new WebAssembly.Module(code)).exports;
+    memory.grow(Math.ceil(numBytes / 65536));
+    this.multiply = product;
+    return memory.buffer;
   }
 
   restart() {
-    this.layers = this.description.layers.map((layer) => ({
-      ...layer,
-      h: new Float32Array(layer.size),
-      c: new Float32Array(layer.size),
-      a: new Float32Array(layer.size * { rnn: 1, gru: 3, lstm: 4 }[layer.cell]),
-      x: new Float32Array(layer.size * { rnn: 1, gru: 3, lstm: 4 }[layer.cell]),
-    }));
+    for (const { h, c } of this.layers) { h.fill(0); c.fill(0); }
   }
 
-  // out[r] = (add[r] or 0) + Σ_k W[r, k] v[k], for rows `from` to `to` of the matrix at `start`.
+  // out[r] = Σ_k W[r, k] v[k], for rows `from` to `to` of the matrix at `start`.
   product(start, v, out, from, to) {
-    const W = this.weights, K = v.length;
+    const W = this.weights, K = padded(v.length);
+    if (this.multiply) {
+      this.multiply(4 * (start + from * K), v.byteOffset, out.byteOffset + 4 * from, to - from, 4 * K);
+      return;
+    }
     for (let r = from; r < to; r++) {
-      let at = start + r * K, s0 = 0, s1 = 0, s2 = 0, s3 = 0, k = 0;
-      for (; k + 3 < K; k += 4, at += 4) {
-        s0 += W[at] * v[k];
-        s1 += W[at + 1] * v[k + 1];
-        s2 += W[at + 2] * v[k + 2];
-        s3 += W[at + 3] * v[k + 3];
-      }
-      for (; k < K; k++, at++) s0 += W[at] * v[k];
-      out[r] = s0 + s1 + (s2 + s3);
+      let sum = 0;
+      for (let k = 0, at = start + r * K; k < v.length; k++, at++) sum += W[at] * v[k];
+      out[r] = sum;
     }
   }
 
@@ -65,10 +95,10 @@ class Generator {
 
   // r, z = σ(x + W h);  n = tanh(x_n + r (W_hn h + b_hn)) or tanh(x_n + W_hn (r h));
   // h' = (1 - z) n + z h
-  gru({ weight_hh, reset_after, bias_hn, size: H, h, a, x }) {
+  gru({ weight_hh, reset_after, bias_hn, size: H, h, gated, a, x }) {
     this.product(weight_hh, h, a, 0, reset_after ? 3 * H : 2 * H);
     if (!reset_after) {
-      const gated = h.map((value, u) => sigmoid(x[u] + a[u]) * value);
+      for (let u = 0; u < H; u++) gated[u] = sigmoid(x[u] + a[u]) * h[u];
       this.product(weight_hh, gated, a, 2 * H, 3 * H);
     }
     for (let u = 0; u < H; u++) {
@@ -91,14 +121,12 @@ class Generator {
 
   // Logits of the next character; <unk> (id 0) is none.
   logits() {
-    const { output, readout } = this.description;
-    let read = this.layers[this.layers.length - 1].h;
-    if (readout === "concat") {
-      read = new Float32Array(this.layers.reduce((sum, layer) => sum + layer.size, 0));
-      let at = 0;
-      for (const { h, size } of this.layers) { read.set(h, at); at += size; }
+    const { output } = this.description, logits = this.scores;
+    let read = this.layers[this.layers.length - 1].h, at = 0;
+    if (this.joined) {
+      for (const { h, size } of this.layers) { this.joined.set(h, at); at += size; }
+      read = this.joined;
     }
-    const logits = new Float32Array(this.size);
     this.product(output.weight, read, logits, 0, this.size);
     for (let v = 0; v < this.size; v++) logits[v] += this.weights[output.bias + v];
     logits[0] = -Infinity;
