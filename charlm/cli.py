@@ -34,6 +34,8 @@ USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
   generate  continue a prefix:        charlm generate --checkpoint last.ckpt --prefix "time t"
   score     measure one on texts:     charlm score --checkpoint last.ckpt TEXT...
   export    weights without a pickle: charlm export --checkpoint last.ckpt --output FOLDER
+  inspect   see what units do:        charlm inspect --checkpoint last.ckpt TEXT --html page.html
+  serve     watch one write, live:    charlm serve --checkpoint last.ckpt
 """
 
 

@@ -54,7 +54,7 @@ def inspect(
         )
     model, vocabulary = load(checkpoint, device)
     whole = vocabulary.normalise(read_text(str(text), encoding, option="--encoding"))
-    shown = score(model, vocabulary, whole[:characters], num_favourites=NUM_ALTERNATIVES)
+    shown = score(model, vocabulary, whole[:characters], top_k=NUM_ALTERNATIVES)
     ids = vocabulary.encode(shown.text)
     recording = record(model, ids)
     rankings = {

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from charlm.cells import GRU, LSTM, RNN, Cell
 from charlm.errors import UserError
-from charlm.evaluation.surprisal import sign
 from charlm.model import CharLM
+from charlm.text.visible import visible
 from charlm.text.vocabulary import Vocabulary
 
 # Numbers: a row of a matrix has a multiple of so many.
@@ -46,7 +46,7 @@ def web_files(model: CharLM, vocabulary: Vocabulary, name: str) -> dict[str, byt
     description |= {
         "name": name,
         "symbols": list(vocabulary.symbols),
-        "signs": [sign(symbol) for symbol in vocabulary.symbols],
+        "signs": [visible(symbol) for symbol in vocabulary.symbols],
         "normalisation": vocabulary.normalisation,
         "weights": base64.b64encode(weights).decode(),
     }

@@ -21,9 +21,9 @@ import numpy as np
 
 from charlm.checkpoint import Trained
 from charlm.errors import UserError
-from charlm.evaluation.surprisal import sign
 from charlm.generation.context import Context, begin, check_prefix
 from charlm.generation.sampling import SamplingOptions
+from charlm.text.visible import in_running_text, visible
 
 MAX_BODY = 64 * 1024  # bytes
 MAX_PREFIX = 5_000  # characters
@@ -78,9 +78,9 @@ class Request(NamedTuple):
             raise UserError("temperature must be a number.")
         if top_k is not None and not _is_int(top_k):
             raise UserError("top_k must be a whole number.")
-        # Without a temperature nothing is drawn, and there is nothing to draw from.
-        options = {"temperature": float(temperature), "top_k": top_k if temperature else None}
-        return cls(model, prefix, number, seed, SamplingOptions(**options))
+        # Without a temperature nothing is drawn, and there is nothing to choose from.
+        sampling = SamplingOptions(float(temperature), top_k=top_k if temperature else None)
+        return cls(model, prefix, number, seed, sampling)
 
 
 def _is_int(value: Any) -> bool:
@@ -124,12 +124,11 @@ def _event(context: Context, id_: int, log_p: float, new: bool) -> dict[str, Any
     likeliest = np.argsort(-log_p_V, kind="stable")[:NUM_ALTERNATIVES]
     symbols = context.vocabulary.symbols
     character = symbols[id_]
-    shown = {"\n": "↵\n", " ": " "}.get(character) or sign(character)
     return {
-        "c": shown,
+        "c": in_running_text(character),
         "new": new,
         "bits": round(-log_p / np.log(2), 3),
-        "p": [[sign(symbols[i]), round(100 * float(np.exp(log_p_V[i])), 2)] for i in likeliest],
+        "p": [[visible(symbols[i]), round(100 * float(np.exp(log_p_V[i])), 2)] for i in likeliest],
         "u": [base64.b64encode(_as_bytes(part)).decode() for part in _parts(context)],
     }
 

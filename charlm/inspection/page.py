@@ -19,13 +19,13 @@ from string import Template
 import numpy as np
 
 from charlm.evaluation.scoring import Score
-from charlm.evaluation.surprisal import sign
 from charlm.inspection.features import Ranking
+from charlm.text.visible import in_running_text, visible
 from charlm.text.vocabulary import Vocabulary
 
 MAX_CHARACTERS = 20_000
-# Of values: 3.5 MB are less than 5 in the file, if they can't be compressed at all.
-MAX_VALUES = 3_200_000
+# Bytes; as base64, where nothing can be compressed, 4 of the 5 MB that the page may have.
+MAX_VALUES = 3_000_000
 
 
 def page(
@@ -44,7 +44,7 @@ def page(
         name: of the text.
         model: what to call the model.
         vocabulary: the model's.
-        score: of the characters shown, with K favourites.
+        score: of the characters shown, with the K likeliest symbols at each place.
         parts: of the recording over them, [N, H] each.
         rankings: the units that follow each feature.
         shares: of the characters before in each character's gradient, [places, T].
@@ -53,11 +53,11 @@ def page(
     chosen = choose_units(parts, rankings, MAX_VALUES // len(score.text))
     values = {part: quantise(parts[part][:, units]) for part, units in chosen.items() if units}
     data = {
-        "symbols": [sign(symbol) for symbol in vocabulary.symbols],
+        "symbols": [visible(symbol) for symbol in vocabulary.symbols],
         "ids": vocabulary.encode(score.text).tolist(),
         "millibits": np.rint(1000 * score.nats_N / np.log(2)).astype(int).tolist(),
-        "favourites": score.favourites_NK.tolist(),
-        "percents": np.round(100 * score.probabilities_NK, 2).tolist(),
+        "likeliest": score.top_ids_NK.tolist(),
+        "percents": np.round(100 * score.top_probabilities_NK, 2).tolist(),
         "parts": [
             {"name": part, "units": chosen[part], "size": parts[part].shape[1], "scales": scales}
             for part, (_, scales) in values.items()
@@ -88,14 +88,10 @@ def page(
         shown=html.escape("Shown: " + "; ".join(left_out) + "." if left_out else ""),
         style=(assets / "page.css").read_text(encoding="utf-8"),
         script=(assets / "page.js").read_text(encoding="utf-8"),
-        text=json_in_html([_in_line(character) for character in score.text]),
+        text=json_in_html([in_running_text(character) for character in score.text]),
         data=json_in_html(data),
         numbers=base64.b64encode(gzip.compress(numbers, 9, mtime=0)).decode(),
     )
-
-
-def _in_line(character: str) -> str:
-    return {"\n": "↵\n", " ": " "}.get(character) or sign(character)
 
 
 def json_in_html(value: object) -> str:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from charlm.evaluation.scoring import Score, score
 from charlm.evaluation.surprisal import page as page_module
-from charlm.evaluation.surprisal.levels import BOUNDS, LABELS, levels, visible
+from charlm.evaluation.surprisal.levels import BOUNDS, LABELS, levels
 from charlm.evaluation.surprisal.page import page
 from charlm.evaluation.surprisal.terminal import ansi
 from charlm.model import CharLM
+from charlm.text.visible import visible
 from charlm.text.vocabulary import Vocabulary
 
 # What is left of linear red, green and blue without one kind of cone (Viénot, Brettel & Mollon

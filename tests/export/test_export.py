@@ -148,7 +148,7 @@ def test_an_export_stands_for_the_checkpoint_in_every_command(
             for path in (checkpoint, tmp_path / "export")
         )
         assert ours.code == theirs.code == 0, ours.err + theirs.err
-        assert ours.out == theirs.out != ""
+        assert ours.out.replace(checkpoint.name, "export") == theirs.out != ""
 
 
 def test_a_folder_with_something_in_it_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from string import Template
 import numpy as np
 
 from charlm.evaluation.scoring import Score
-from charlm.evaluation.surprisal.levels import LABELS, in_running_text, levels, visible
+from charlm.evaluation.surprisal.levels import LABELS, levels
+from charlm.text.visible import in_running_text, visible
 from charlm.text.vocabulary import Vocabulary
 
 FOLDER = Path(__file__).parent

@@ -3,7 +3,8 @@
 from itertools import groupby
 
 from charlm.evaluation.scoring import Score
-from charlm.evaluation.surprisal.levels import LABELS, in_running_text, levels
+from charlm.evaluation.surprisal.levels import LABELS, levels
+from charlm.text.visible import in_running_text
 
 # (background, ink) of each level, as on the light page; the first is the terminal's own.
 COLOURS = ("0", *(f"48;5;{paper};38;5;{ink}" for paper, ink in (

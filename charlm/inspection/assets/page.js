@@ -120,7 +120,7 @@ function show(n) {
   const far = reach(n);
   if (far) line.append(` · its loss reaches ${far} characters back (a tenth of the largest gradient)`);
   const list = element("ol", "", card);
-  data.favourites[n].forEach((id, k) => {
+  data.likeliest[n].forEach((id, k) => {
     const row = element("li", "", list, id === data.ids[n] ? "hit" : "");
     element("bdi", data.symbols[id], row);
     row.append(` ${data.percents[n][k].toFixed(1)} %`);
