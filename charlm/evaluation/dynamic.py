@@ -8,7 +8,7 @@ read in segments, the state carried. After a segment has been predicted, of its 
     θ ← θ - rate · g / (r + ε) + min(1, decay · r / r̄) · (θ₀ - θ)
 
 where θ₀ are the trained weights, r is the root mean square of g over segments of the training text,
-weight by weight, r̄ its mean over all weights, and ε a tenth of r̄. No character has been learnt from
+weight by weight, r̄ its mean over all weights, and ε a hundredth of r̄. No character has been learnt from
 before it is predicted, so the sum of the nats is a code length like any other.
 """
 
@@ -33,7 +33,7 @@ from charlm.model import CharLM, ModelState, detach
 LANES = 16
 SEGMENTS = 100
 # ε as a part of r̄.
-EPSILON = 0.1
+EPSILON = 0.01
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class DynamicEvaluation:
     """
 
     segment: int = 20
-    rate: float = 0.001
-    decay: float = 0.01
+    rate: float = 5e-5
+    decay: float = 1e-4
 
     def __post_init__(self) -> None:
         if self.segment < 1:

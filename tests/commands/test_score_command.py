@@ -263,17 +263,17 @@ def test_dynamic_evaluation_says_what_the_library_says_and_leaves_the_checkpoint
     checkpoint: Path, text: Path
 ) -> None:
     before = digest(checkpoint)
-    options = ("--dynamic", "--segment", 10, "--rate", 0.002)
+    options = ("--dynamic", "--segment", 10, "--rate", 0.0002)
     [dynamic] = objects(run(checkpoint, "--json", text, *options))
     model, vocabulary = load(checkpoint)
     training = read_part(contents(checkpoint)["datamodule_hyper_parameters"]).ids
     assert len(training) == 8000
-    settings = DynamicEvaluation(10, 0.002)
+    settings = DynamicEvaluation(10, 0.0002)
     rms = gradient_rms(model, training, 10)
     normalised, ids = encode(vocabulary, text.read_text())
     expected = summarise(normalised, ids, dynamic_predictions(model, ids, settings, rms))
     assert dynamic["nats"] == pytest.approx(expected.nats, rel=1e-6)
-    assert dynamic["dynamic"] == [{"segment": 10, "rate": 0.002, "decay": settings.decay}]
+    assert dynamic["dynamic"] == [{"segment": 10, "rate": 0.0002, "decay": settings.decay}]
     [static] = objects(run(checkpoint, "--json", text))
     assert dynamic["nats_per_character"] < static["nats_per_character"]
     assert digest(checkpoint) == before
