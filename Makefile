@@ -23,7 +23,7 @@ PORT ?= 6006
 # By the environment, so that whatever a prefix is made of reaches charlm as it is.
 export CHECKPOINT PREFIX
 
-.PHONY: help setup train generate tensorboard test lint bench report clean
+.PHONY: help setup train generate tensorboard test lint bench report leaderboard clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench: setup ## measure the speed against the book's loop and torch.nn
 
 report: setup ## answer the book's questions by experiments: reports/exercises (ARGS=--full)
 	python -m scripts.report $(ARGS)
+
+leaderboard: setup ## what recipes reach in equal seconds: ARGS="--seconds 104 --seeds 3 --only charlm"
+	python -m scripts.leaderboard $(ARGS)
 
 clean: ## remove the environment and the caches; the logs of runs stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache \

@@ -1,0 +1,1 @@
+"""Which recipe learns the most from equal seconds: ours, and others' written anew in plain PyTorch."""

@@ -1,0 +1,89 @@
+"""The results of runs: kept as JSON, summed up over seeds, printed as a table, drawn as curves."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from charlm.text.files import atomic_writer
+
+Result = dict[str, Any]
+
+
+def load(path: Path) -> list[Result]:
+    """The results so far; none where there is no such file."""
+    if not path.is_file():
+        return []
+    results: list[Result] = json.loads(path.read_text(encoding="utf-8"))
+    return results
+
+
+def save(path: Path, results: Sequence[Result]) -> None:
+    """Write all of them, or leave the file as it is."""
+    with atomic_writer(path) as file:
+        file.write(json.dumps(results, indent=1).encode())
+
+
+def summary(results: Sequence[Result]) -> list[Result]:
+    """The median over the seeds of each contender, the best carried figure first."""
+    rows = []
+    for name in dict.fromkeys(result["contender"] for result in results):
+        runs = [result for result in results if result["contender"] == name]
+        row = dict(runs[0]) | {"seeds": len(runs)}
+        for figure in ("carried", "windows", "characters"):
+            values = [run[figure] for run in runs if run[figure] is not None]
+            row[figure] = statistics.median(values) if values else None
+        carried = [run["carried"] for run in runs]
+        row["least"], row["most"] = min(carried), max(carried)
+        rows.append(row)
+    return sorted(rows, key=lambda row: row["carried"])
+
+
+def table(results: Sequence[Result], seconds: float) -> str:
+    """In Markdown: held-out nats per character under both protocols."""
+    lines = [
+        f"| {seconds:g} s | parameters | characters seen | carried, whole split | windows of 256 |",
+        "|---|---|---|---|---|",
+    ]
+    for row in summary(results):
+        spread = f" [{row['least']:.3f}, {row['most']:.3f}]" if row["seeds"] > 1 else ""
+        carried = f"{row['carried']:.4f}{'*' if row.get('sliding') else ''}{spread}"
+        windows = "-" if row["windows"] is None else f"{row['windows']:.4f}"
+        if row["windows"] is not None and row["window"] != 256:
+            windows += f" (of {row['window']})"
+        parameters = f"{row['parameters']:,}" if row["parameters"] else "-"
+        characters = f"{row['characters']:,.0f}" if row["characters"] else "-"
+        lines.append(
+            f"| {row['contender']} | {parameters} | {characters} | {carried} | {windows} |"
+        )
+    notes = [
+        "",
+        "Nats per character, every character of the split counted once. Carried: the median",
+    ]
+    notes += ["[least, most] over the seeds, with all that stands before each character; *: a"]
+    notes += ["transformer's sliding context, at least half of it before each. Windows: from zero."]
+    return "\n".join([*lines, *notes])
+
+
+def draw(results: Sequence[Result], path: Path) -> None:
+    """Held-out loss against seconds, a line a contender: the first seed's."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for row in summary(results):
+        first = next(r for r in results if r["contender"] == row["contender"])
+        if first["curve"]:
+            seconds, nats = zip(*first["curve"], strict=True)
+            axes.plot(seconds, nats, marker=".", label=row["contender"])
+        else:
+            axes.axhline(row["carried"], linestyle=":", color="grey")
+            axes.text(0, row["carried"], row["contender"], fontsize="small", va="bottom")
+    axes.set(xlabel="seconds of training", ylabel="held-out nats per character")
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
