@@ -95,7 +95,7 @@ class CharLMCLI(ResumingCLI):
         check_data(
             checkpoint.get("datamodule_hyper_parameters", {}), data.hparams | data.corpus_used
         )
-        check_model(checkpoint["hyper_parameters"], dict(self.model.hparams))
+        check_model(self.model, checkpoint["hyper_parameters"])
         tell(f"going on from {self.resumed} (step {self.resumed_step})")
         num_epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
         for name, reached in (("max_epochs", num_epochs), ("max_steps", self.resumed_step)):

@@ -3,12 +3,11 @@
 T time steps · B lanes · V vocabulary
 """
 
-import importlib
 import math
+from functools import partial
 from typing import Any, cast
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -16,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
-from torchmetrics import Metric
 
 from charlm.cells.options import as_names
 from charlm.data.samplers import Batch
@@ -24,41 +22,14 @@ from charlm.errors import UserError
 from charlm.evaluation.protocol import summed_nats
 from charlm.model import CharLM, ModelState, detach
 from charlm.text.vocabulary import Vocabulary
+from charlm.training import schedules
 from charlm.training.callbacks import module_callbacks
+from charlm.training.class_paths import build, find
+from charlm.training.metrics import NatsPerCharacter
+from charlm.training.optimisers import optimiser
 from charlm.training.resume.compatibility import change_learning_rate, check_data, check_model
 from charlm.training.resume.exact import last_written
 from charlm.training.truncation import run_again
-
-
-class NatsPerCharacter(Metric):
-    """The mean loss over characters, from the mean losses of windows of any length.
-
-    ``torchmetrics.MeanMetric`` would do, but its check for NaN is a wait on a GPU, and with the
-    check disabled it drops the weights (torchmetrics 1.9).
-    """
-
-    nats: Tensor
-    characters: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("nats", "characters"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, loss: Tensor, characters: Tensor | int) -> None:
-        """Add a window's mean ``loss`` [nats] over so many ``characters``."""
-        self.nats.add_(loss.double() * characters)
-        self.characters.add_(characters)
-
-    def add(self, nats: Tensor, characters: Tensor) -> None:
-        """Add the sums of another metric of the kind: what a run had before it was stopped."""
-        self.update(torch.zeros(()), 0)  # to torchmetrics, too, it is no longer empty
-        self.nats += nats.to(self.nats.device)
-        self.characters += characters.to(self.characters.device)
-
-    def compute(self) -> Tensor:
-        """Nats per character."""
-        return self.nats / self.characters
 
 
 class CharLMModule(L.LightningModule):
@@ -71,10 +42,19 @@ class CharLMModule(L.LightningModule):
     Args:
         vocabulary: ``Vocabulary.config``: saved in the checkpoint with the weights.
         learning_rate: of the optimiser.
-        optimizer: its class path, any of ``torch.optim``.
+        optimizer: ``adamw`` (only matrices decay), ``muon`` or ``soap`` (gate matrices by their rule,
+            the rest by AdamW; see ``charlm.training.optimisers``), or a class path of ``torch.optim``.
         optimizer_options: its other arguments.
-        lr_scheduler: a class path of ``torch.optim.lr_scheduler``, stepped once an epoch.
+        schedule: the learning rate over the run's length: ``constant``, ``linear`` or ``cosine`` to
+            its end, ``wsd`` (constant, then linear at the end); see ``charlm.training.schedules``.
+        schedule_warmup: the share of the run in which the rate rises from zero.
+        schedule_cooldown: the share of the run in which ``wsd`` falls.
+        schedule_final: what the rate falls to, as a share of ``learning_rate``.
+        lr_scheduler: in place of a schedule, a class path of ``torch.optim.lr_scheduler``.
         lr_scheduler_options: its arguments.
+        lr_scheduler_interval: what it is stepped once a: ``step`` or ``epoch`` (none: an epoch).
+        lr_scheduler_monitor: the metric that ReduceLROnPlateau looks at (none: the validation loss,
+            without validation the training loss).
         backprop_steps: through how many steps back-propagation goes, k2 of BPTT(k1, k2); none: a
             window's own T (k1). With more, the steps before the window are run again.
         **architecture: see ``charlm.model.CharLM``.
@@ -90,8 +70,14 @@ class CharLMModule(L.LightningModule):
         learning_rate: float = 1.0,
         optimizer: str = "torch.optim.SGD",
         optimizer_options: dict[str, Any] | None = None,
+        schedule: str = "constant",
+        schedule_warmup: float = 0.0,
+        schedule_cooldown: float = 0.2,
+        schedule_final: float = 0.0,
         lr_scheduler: str | None = None,
         lr_scheduler_options: dict[str, Any] | None = None,
+        lr_scheduler_interval: str | None = None,
+        lr_scheduler_monitor: str | None = None,
         backprop_steps: int | None = None,
         **architecture: Any,
     ) -> None:
@@ -111,6 +97,14 @@ class CharLMModule(L.LightningModule):
         self.train_nats = NatsPerCharacter()
         self.held_out_nats = NatsPerCharacter()
         self._resumed_learning_rate: float | None = None
+        self._curve = schedules.Curve(
+            schedule, schedule_warmup, schedule_cooldown, schedule_final
+        ).check()
+        if lr_scheduler is not None and not self._curve.is_flat:
+            raise UserError(
+                f"model.schedule {schedule} and model.lr_scheduler {lr_scheduler} both set the "
+                "learning rate: give one of them."
+            )
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The Trainer notes here which hook is running, fifty times a step: not by torch's way,
@@ -136,7 +130,7 @@ class CharLMModule(L.LightningModule):
         if is_training and trainer.datamodule:
             before = checkpoint.get("datamodule_hyper_parameters", {})
             check_data(before, dict(trainer.datamodule.hparams))
-        check_model(checkpoint["hyper_parameters"], dict(self.hparams))
+        check_model(self, checkpoint["hyper_parameters"])
         self._resumed_learning_rate = checkpoint["hyper_parameters"]["learning_rate"]
 
     def on_train_start(self) -> None:
@@ -144,6 +138,8 @@ class CharLMModule(L.LightningModule):
             now = self.hparams["learning_rate"]
             change_learning_rate(self.trainer, self._resumed_learning_rate, now)
             self._resumed_learning_rate = None
+        if not self._curve.is_flat:
+            schedules.take_up(cast(Any, self.lr_schedulers()))
 
     # Training
 
@@ -215,6 +211,7 @@ class CharLMModule(L.LightningModule):
         is_logged = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         if is_logged:
             self.log("train/grad_norm", self.grad_norm)
+            self.log("train/lr", optimizer.param_groups[0]["lr"])
         if gradient_clip_algorithm == "value":
             if is_logged:
                 self.log("train/grad_max", get_total_norm(gradients, math.inf))
@@ -223,23 +220,24 @@ class CharLMModule(L.LightningModule):
             clip_grads_with_norm_(parameters, gradient_clip_val, self.grad_norm)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        options = self.hparams
-        optimizer = _build(
-            "optimizer",
-            options["optimizer"],
-            self.parameters(),
-            lr=options["learning_rate"],
-            **(options["optimizer_options"] or {}),
+        options: Any = self.hparams
+        optimizer = optimiser(
+            options.optimizer, self.model, options.learning_rate, options.optimizer_options or {}
         )
-        if options["lr_scheduler"] is None:
-            return cast(Optimizer, optimizer)
-        scheduler = _build(
-            "lr_scheduler",
-            options["lr_scheduler"],
-            optimizer,
-            **(options["lr_scheduler_options"] or {}),
-        )
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        if not self._curve.is_flat:
+            scheduler = schedules.over_the_run(optimizer, self._curve, self.trainer)
+        elif options.lr_scheduler is not None:
+            scheduler = schedules.by_class(
+                partial(build, "lr_scheduler", options.lr_scheduler, None, optimizer),
+                find("lr_scheduler", options.lr_scheduler),
+                options.lr_scheduler_options or {},
+                options.lr_scheduler_interval,
+                options.lr_scheduler_monitor,
+                self.trainer,
+            )
+        else:
+            return optimizer
+        return cast(Any, {"optimizer": optimizer, "lr_scheduler": scheduler})
 
     # Validation and test: the state of their own, carried likewise
 
@@ -272,14 +270,3 @@ class CharLMModule(L.LightningModule):
         self.log(f"{stage}/loss", nats, sync_dist=True)
         self.log(f"{stage}/perplexity", nats.exp(), sync_dist=True)
         self.log(f"{stage}/bits_per_character", nats / math.log(2), sync_dist=True)
-
-
-def _build(role: str, class_path: str, *args: Any, **options: Any) -> Any:
-    """An instance of the class at a path such as ``torch.optim.SGD``."""
-    module, _, name = class_path.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)(*args, **options)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise UserError(
-            f"The {role} {class_path!r} with the options {options} can't be made: {error}."
-        ) from error

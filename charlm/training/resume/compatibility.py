@@ -30,11 +30,14 @@ FIXED_DATA_OPTIONS = (
 )
 
 
-def check_model(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise a UserError unless weights trained with the options ``before`` fit the ones ``now``."""
+def check_model(module: L.LightningModule, before: dict[str, Any]) -> None:
+    """Raise a UserError unless what was trained with the options ``before`` fits ``module``."""
+    now = dict(module.hparams)
+    # An option that the checkpoint's version didn't have had its default's effect.
     defaults = {
         name: parameter.default
-        for name, parameter in inspect.signature(CharLM).parameters.items()
+        for signature in (CharLM, type(module))
+        for name, parameter in inspect.signature(signature).parameters.items()
         if parameter.default is not parameter.empty
     }
     before, now = complete(defaults | before), complete(defaults | now)
@@ -95,7 +98,8 @@ def change_learning_rate(trainer: L.Trainer, before: float, now: float) -> None:
     if not schedulers:
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = now
+                # A group that has a rate of its own keeps it in proportion.
+                group["lr"] = now if group["lr"] == before else group["lr"] * now / before
         return
     if before == 0:
         raise UserError("A scheduled learning_rate of 0 can't be changed: start a new run.")

@@ -97,6 +97,9 @@ class ExactResume(Callback):
             # Lightning assumes a checkpoint from the end of a batch, and adds that batch.
             trainer.fit_loop.epoch_loop._batches_that_stepped = self._num_logged
             self._num_logged = None
+        # Lightning takes the whole epoch for one begun again, and at its end asks no scheduler that
+        # looks at a metric, though the metric is there as soon as a batch has been trained on.
+        trainer.fit_loop._restarting = False
 
 
 def last_written(trainer: L.Trainer) -> str:
