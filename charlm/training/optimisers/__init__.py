@@ -7,7 +7,7 @@ from torch.optim import AdamW, Optimizer
 
 from charlm.model import CharLM
 from charlm.training.class_paths import build
-from charlm.training.optimisers.groups import by_gates, decayed
+from charlm.training.optimisers.groups import decayed, gate_groups
 from charlm.training.optimisers.muon import Muon
 from charlm.training.optimisers.soap import Soap
 
@@ -32,7 +32,7 @@ def muon(
     **options: Any,
 ) -> Optimizer:
     """``Muon`` with its groups; ``matrix_rate`` is the gate matrices' rate (none: ``lr``)."""
-    return Muon(by_gates(model, weight_decay, matrix_rate or lr), lr, **options)
+    return Muon(gate_groups(model, weight_decay, matrix_rate or lr), lr, **options)
 
 
 def soap(
@@ -43,7 +43,7 @@ def soap(
     **options: Any,
 ) -> Optimizer:
     """``Soap`` with its groups; ``matrix_rate`` is the gate matrices' rate (none: ``lr``)."""
-    return Soap(by_gates(model, weight_decay, matrix_rate or lr), lr, **options)
+    return Soap(gate_groups(model, weight_decay, matrix_rate or lr), lr, **options)
 
 
 BY_NAME: dict[str, Callable[..., Optimizer]] = {"adamw": adamw, "muon": muon, "soap": soap}

@@ -20,22 +20,22 @@ class ByGates(Optimizer, ABC):
     own, and what equalises the directions of one has nothing to do with the others.
 
     Args:
-        params: parameter groups (``charlm.training.optimisers.groups.by_gates``).
+        params: parameter groups (``charlm.training.optimisers.groups.gate_groups``).
         lr: AdamW's learning rate, and that of a group that says nothing else.
+        own: the subclass's options, by name.
         betas: AdamW's two decay rates.
         eps: AdamW's, added to the root of the second moment.
         weight_decay: decoupled: each step takes this share times the rate off a weight.
-        **options: the subclass's own.
     """
 
     def __init__(
         self,
         params: Any,
         lr: float,
+        own: dict[str, Any],
         betas: tuple[float, float] = (0.9, 0.99),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
-        **options: Any,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -44,7 +44,7 @@ class ByGates(Optimizer, ABC):
             "weight_decay": weight_decay,
             "num_gates": 0,
         }
-        super().__init__(params, defaults | options)
+        super().__init__(params, defaults | own)
 
     @abstractmethod
     def direction(

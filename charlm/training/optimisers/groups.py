@@ -34,7 +34,7 @@ def decayed(model: CharLM, weight_decay: float) -> list[dict[str, Any]]:
     )
 
 
-def by_gates(model: CharLM, weight_decay: float, rate: float) -> list[dict[str, Any]]:
+def gate_groups(model: CharLM, weight_decay: float, rate: float) -> list[dict[str, Any]]:
     """The groups of ``decayed`` without the gate matrices, and a group of those for each G.
 
     Args:

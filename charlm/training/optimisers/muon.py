@@ -32,7 +32,8 @@ class Muon(ByGates):
     def __init__(
         self, params: Any, lr: float, momentum: float = 0.95, num_rounds: int = 5, **options: Any
     ) -> None:
-        super().__init__(params, lr, momentum=momentum, num_rounds=num_rounds, **options)
+        own = {"momentum": momentum, "num_rounds": num_rounds}
+        super().__init__(params, lr, own, **options)
 
     def direction(
         self, gradient_GRC: Tensor, state: dict[str, Any], group: dict[str, Any]

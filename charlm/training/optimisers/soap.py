@@ -38,13 +38,13 @@ class Soap(ByGates):
         basis_every: int = 10,
         **options: Any,
     ) -> None:
-        own: dict[str, Any] = {
+        own = {
             "moments": tuple(moments),
             "basis_decay": basis_decay,
             "statistics_every": statistics_every,
             "basis_every": basis_every,
         }
-        super().__init__(params, lr, **own | options)
+        super().__init__(params, lr, own, **options)
 
     def direction(
         self, gradient_GRC: Tensor, state: dict[str, Any], group: dict[str, Any]
