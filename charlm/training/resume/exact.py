@@ -97,9 +97,20 @@ class ExactResume(Callback):
             # Lightning assumes a checkpoint from the end of a batch, and adds that batch.
             trainer.fit_loop.epoch_loop._batches_that_stepped = self._num_logged
             self._num_logged = None
-        # Lightning takes the whole epoch for one begun again, and at its end asks no scheduler that
-        # looks at a metric, though the metric is there as soon as a batch has been trained on.
-        trainer.fit_loop._restarting = False
+        has_metrics(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            has_metrics(trainer)
+
+
+def has_metrics(trainer: L.Trainer) -> None:
+    """Let the schedulers that look at a metric be asked at the end of a resumed epoch.
+
+    Lightning doesn't ask them, since a checkpoint keeps no metrics; but a batch trained on, or a
+    validation begun anew, gives them anew.
+    """
+    trainer.fit_loop._restarting = False
 
 
 def last_written(trainer: L.Trainer) -> str:
