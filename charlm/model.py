@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from charlm import recurrence
 from charlm.cells import INITIALISATIONS, Cell, State, initialise
 from charlm.cells.options import Named, build
+from charlm.dropout import CharacterDropout, LockedDropout
 from charlm.errors import UserError
 from charlm.recurrence.products import linear
 
@@ -34,9 +35,13 @@ class CharLM(nn.Module):
             layer whose cell has it.
         encoding: ``one_hot`` (the symbol's row of the input weights) or ``embedding``.
         embedding_size: E, with ``encoding="embedding"``.
-        dropout: probability, on each layer's outputs but the last one's, in training.
+        dropout: probability with which, in training, an output of a layer below another is dropped
+            (``charlm.dropout``: one mask a window).
+        input_dropout: the same for a whole character of the input.
+        output_dropout: the same for what the output layer reads.
         readout: the output layer sees the ``last`` layer's outputs or all of them, ``concat``.
-        initialisation: ``book`` (normal × 0.01, zero biases) or ``uniform`` (as ``torch.nn``).
+        initialisation: ``book`` (normal × 0.01, zero biases), ``uniform`` (as ``torch.nn``) or
+            ``orthogonal`` (each gate's recurrent matrix; the rest uniform, zero biases).
         backend: how layers are unrolled over time (``charlm.recurrence``).
 
     Raises:
@@ -52,6 +57,8 @@ class CharLM(nn.Module):
         encoding: str = "one_hot",
         embedding_size: int | None = None,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
         readout: str = "last",
         initialisation: str = "book",
         backend: str = "auto",
@@ -72,8 +79,6 @@ class CharLM(nn.Module):
                 raise UserError(f"Unknown {label} {value!r}: choose one of {', '.join(known)}.")
         if (encoding == "embedding") != (embedding_size is not None):
             raise UserError("Give embedding_size with encoding: embedding, and only with it.")
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout is {dropout}: it is a probability, at least 0 and below 1.")
         self.backend = backend
         self.readout = readout
         self.vocab_size = vocab_size
@@ -86,7 +91,9 @@ class CharLM(nn.Module):
         self.layers = nn.ModuleList(build(cells, [input_size, *hidden_sizes], cell_options))
         for layer in self.cells:
             initialise(layer, initialisation)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = LockedDropout("dropout", dropout)
+        self.input_dropout = CharacterDropout("input_dropout", input_dropout, vocab_size)
+        self.output_dropout = LockedDropout("output_dropout", output_dropout)
         self.output = nn.Linear(
             sum(hidden_sizes) if readout == "concat" else hidden_sizes[-1], vocab_size
         )
@@ -138,6 +145,7 @@ class CharLM(nn.Module):
                 f"{len(self.layers)} layers and {B} lanes"
             )
         inputs = ids_TB if self.embedding is None else self.embedding(ids_TB)
+        inputs = self.input_dropout(inputs, self.output.weight.dtype)
         all_outputs: list[Tensor] = []
         new_state: list[State] = []
         for cell, cell_state in zip(self.cells, state, strict=True):
@@ -149,6 +157,7 @@ class CharLM(nn.Module):
             all_outputs.append(outputs_TBH)
             new_state.append(cell_state)
         read = torch.cat(all_outputs, dim=2) if self.readout == "concat" else all_outputs[-1]
+        read = self.output_dropout(read)
         # As the recurrence's products: the same up to rounding.
         by_hand = self.backend in ("auto", "bptt")
         logits_TBV = linear(self.output, read) if by_hand else self.output(read)

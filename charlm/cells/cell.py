@@ -18,7 +18,7 @@ from charlm.errors import UserError
 # What a cell hands from one step to the next: (hidden_BH,), for the LSTM (hidden_BH, memory_BH).
 State = tuple[Tensor, ...]
 
-INITIALISATIONS = ("book", "uniform")
+INITIALISATIONS = ("book", "uniform", "orthogonal")
 
 
 class Cell(nn.Module, ABC):
@@ -75,11 +75,18 @@ class Cell(nn.Module, ABC):
 
         Args:
             initialisation: ``book`` (weights normal × 0.01, biases zero; d2l.ai, "RNN from
-                scratch") or ``uniform`` (everything uniform in ±1/√H, as ``torch.nn`` does).
+                scratch"), ``uniform`` (everything uniform in ±1/√H, as ``torch.nn`` does) or
+                ``orthogonal`` (of each gate in ``weight_hh``, which keeps a state's length; the
+                other matrices uniform, biases zero).
         """
         bound = self.hidden_size**-0.5
-        for parameter in self.parameters():
-            if initialisation == "uniform":
+        for name, parameter in self.named_parameters():
+            if initialisation == "orthogonal" and name == "weight_hh":
+                for gate in parameter.split(self.hidden_size):
+                    nn.init.orthogonal_(gate)
+            elif initialisation == "uniform" or (
+                initialisation == "orthogonal" and parameter.dim() > 1
+            ):
                 parameter.uniform_(-bound, bound)
             elif parameter.dim() == 1:
                 parameter.zero_()

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 
 from charlm.cells.options import as_names
 from charlm.data.samplers import Batch
+from charlm.dropout import check_probability
 from charlm.errors import UserError
 from charlm.evaluation.protocol import summed_nats
 from charlm.model import CharLM, ModelState, detach
@@ -30,6 +32,7 @@ from charlm.training.optimisers import optimiser
 from charlm.training.resume.compatibility import change_learning_rate, check_data, check_model
 from charlm.training.resume.exact import last_written
 from charlm.training.truncation import run_again
+from charlm.training.weight_drop import WithDroppedWeights
 
 
 class CharLMModule(L.LightningModule):
@@ -55,6 +58,10 @@ class CharLMModule(L.LightningModule):
         lr_scheduler_interval: what it is stepped once a: ``step`` or ``epoch`` (none: an epoch).
         lr_scheduler_monitor: the metric that ReduceLROnPlateau looks at (none: the validation loss,
             without validation the training loss).
+        weight_drop: probability with which, in training, a recurrent weight is zero for a window.
+        fresh_state: probability with which a lane begins a window from the zero state all the same.
+        dynamic_evaluation: ``segment``, ``rate`` and ``decay`` for ``charlm score --dynamic``, kept
+            in the checkpoint.
         backprop_steps: through how many steps back-propagation goes, k2 of BPTT(k1, k2); none: a
             window's own T (k1). With more, the steps before the window are run again.
         **architecture: see ``charlm.model.CharLM``.
@@ -78,6 +85,9 @@ class CharLMModule(L.LightningModule):
         lr_scheduler_options: dict[str, Any] | None = None,
         lr_scheduler_interval: str | None = None,
         lr_scheduler_monitor: str | None = None,
+        weight_drop: float = 0.0,
+        fresh_state: float = 0.0,
+        dynamic_evaluation: dict[str, Any] | None = None,
         backprop_steps: int | None = None,
         **architecture: Any,
     ) -> None:
@@ -97,6 +107,13 @@ class CharLMModule(L.LightningModule):
         self.train_nats = NatsPerCharacter()
         self.held_out_nats = NatsPerCharacter()
         self._resumed_learning_rate: float | None = None
+        for name, probability in (("weight_drop", weight_drop), ("fresh_state", fresh_state)):
+            check_probability(f"model.{name}", probability)
+        if fresh_state and backprop_steps is not None:
+            raise UserError(
+                "model.fresh_state and model.backprop_steps don't go together: what is run again "
+                "begins at no fresh state; leave one of them out."
+            )
         self._curve = schedules.Curve(
             schedule, schedule_warmup, schedule_cooldown, schedule_final
         ).check()
@@ -147,10 +164,15 @@ class CharLMModule(L.LightningModule):
         """The mean loss of one window, in nats per character."""
         state = self.carried_state if batch.continues else None
         reach = self._reach_beyond(batch, batch_idx)
+        model: Any = self.model
+        if self.hparams["weight_drop"]:
+            model = WithDroppedWeights(self.model, self.hparams["weight_drop"])
+        if state is not None and self.hparams["fresh_state"]:
+            state = partly_fresh(state, self.hparams["fresh_state"])
         if reach:
-            logits_TBV, self.staged_state = run_again(self.model, batch.inputs_TB, state, reach)
+            logits_TBV, self.staged_state = run_again(model, batch.inputs_TB, state, reach)
         else:
-            logits_TBV, state = self(batch.inputs_TB, state)
+            logits_TBV, state = model(batch.inputs_TB, state)
             self.staged_state = detach(state)
         loss = F.cross_entropy(logits_TBV.flatten(0, 1), batch.targets_TB.flatten())
         self.train_nats.update(loss.detach(), batch.targets_TB.numel())
@@ -270,3 +292,10 @@ class CharLMModule(L.LightningModule):
         self.log(f"{stage}/loss", nats, sync_dist=True)
         self.log(f"{stage}/perplexity", nats.exp(), sync_dist=True)
         self.log(f"{stage}/bits_per_character", nats / math.log(2), sync_dist=True)
+
+
+def partly_fresh(state: ModelState, probability: float) -> ModelState:
+    """The state with the lanes' own zeroed, each with a probability (Melis et al. 2017)."""
+    first = state[0][0]
+    keep_B1 = torch.rand(len(first), 1, device=first.device) >= probability
+    return tuple(tuple(part * keep_B1 for part in cell_state) for cell_state in state)

@@ -14,7 +14,16 @@ from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
 
 # Of the model: the others are the architecture, the optimiser, or how a run begins.
-FREE_MODEL_OPTIONS = ("learning_rate", "dropout", "backend")
+FREE_MODEL_OPTIONS = (
+    "learning_rate",
+    "dropout",
+    "input_dropout",
+    "output_dropout",
+    "weight_drop",
+    "fresh_state",
+    "dynamic_evaluation",
+    "backend",
+)
 # Of the data: the others don't decide which characters form which batch. The text itself is known
 # by its digest, wherever it is read from.
 FIXED_DATA_OPTIONS = (
