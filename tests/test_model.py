@@ -19,7 +19,7 @@ def assert_equal(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 def test_the_book_s_shapes(name: str) -> None:
     """d2l.ai, "RNN from scratch": 2 texts of 5 characters, 28 symbols, 512 hidden units."""
     model = CharLM(28, (512,), name)
@@ -144,7 +144,7 @@ def test_an_embedding_is_a_vector_a_symbol() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cell": "rmn"}, "Unknown cell 'rmn': choose one of rnn, gru, lstm, or name a class"),
+        ({"cell": "rmn"}, "Unknown cell 'rmn': choose one of rnn, gru, lstm, min_gru"),
         ({"cell": ("gru", "rnn")}, "2 cells were named for 1 hidden sizes"),
         ({"hidden_sizes": ()}, "for 0 hidden sizes"),
         ({"hidden_sizes": (4, 0)}, "both sizes must be at least 1"),

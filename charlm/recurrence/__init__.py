@@ -12,7 +12,7 @@ from torch import Tensor
 
 from charlm.cells import LSTM, Cell, State
 from charlm.errors import UserError
-from charlm.recurrence import bptt, documents, eager, library
+from charlm.recurrence import bptt, documents, eager, library, scan
 
 Unroll = Callable[[Cell, Tensor, State], tuple[Tensor, State]]
 
@@ -32,14 +32,15 @@ BACKENDS: dict[str, Backend] = {
     "eager": Backend(lambda cell: True, eager.unroll, eager.unroll),
     "bptt": Backend(bptt.serves, bptt.unroll),
     "library": Backend(library.serves, library.unroll),
+    "scan": Backend(scan.serves, scan.unroll, scan.unroll),
 }
 # The order in which ``auto`` asks who serves a cell.
 #
 # On a CPU by measurement of whole training steps (256 and 512 hidden units, 32 lanes of 35 steps,
 # float32, two cores): torch has a fused kernel for the LSTM alone. What is said of GPUs is a guess
 # that cuDNN is faster where it serves; it hasn't been measured.
-ORDER_ON_CPU = ("bptt", "library", "eager")
-ORDER_ON_GPU = ("library", "bptt", "eager")
+ORDER_ON_CPU = ("scan", "bptt", "library", "eager")
+ORDER_ON_GPU = ("scan", "library", "bptt", "eager")
 EXCEPTIONS_ON_CPU: dict[type[Cell], str] = {LSTM: "library"}
 
 

@@ -90,7 +90,7 @@ def test_the_lstm() -> None:
 
 
 @pytest.mark.parametrize("T", [1, 7])  # fewer ids than symbols, and more
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 def test_a_symbol_is_its_one_hot_vector(name: str, T: int) -> None:
     cell = filled(CELLS[name](I, H))
     ids = torch.randint(I, (T, B))
@@ -121,7 +121,7 @@ def test_weights_are_named_and_laid_out_as_in_torch_nn(cell: Cell, module: nn.RN
     assert cell.bias.shape == theirs["bias_ih"] == theirs["bias_hh"]
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 def test_the_book_s_initialisation(name: str) -> None:
     torch.manual_seed(0)
     cell = CELLS[name](64, 256)
@@ -136,7 +136,7 @@ def test_the_book_s_initialisation(name: str) -> None:
             assert parameter.abs().max() > 0.03
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 def test_the_uniform_initialisation_is_torch_s(name: str) -> None:
     torch.manual_seed(0)
     cell = CELLS[name](64, 256)

@@ -51,7 +51,7 @@ sizes = st.integers(1, 5)
 
 @settings(max_examples=20)
 @given(I=sizes, H=sizes, num_layers=st.integers(1, 3), bias=st.booleans(), seed=st.integers(0, 99))
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", MODULES)
 def test_from_torch(name: str, I: int, H: int, num_layers: int, bias: bool, seed: int) -> None:
     torch.manual_seed(seed)
     module = MODULES[name](I, H, num_layers, bias=bias).double()
@@ -62,7 +62,7 @@ def test_from_torch(name: str, I: int, H: int, num_layers: int, bias: bool, seed
 
 @settings(max_examples=20)
 @given(I=sizes, H=sizes, num_layers=st.integers(1, 3), seed=st.integers(0, 99))
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", MODULES)
 def test_to_torch_and_back(name: str, I: int, H: int, num_layers: int, seed: int) -> None:
     torch.manual_seed(seed)
     cells = stack(name, I, H, num_layers)

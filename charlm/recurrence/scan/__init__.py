@@ -1,0 +1,51 @@
+"""Cells that are linear in their state, all time steps at once but for h_t = a_t h_(t-1) + b_t.
+
+T time steps · B lanes · H hidden size · G gates × H
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from charlm.cells import RGLRU, Cell, LinearCell, MinGRU, MinLSTM, State
+from charlm.recurrence.precision import in_one_type
+from charlm.recurrence.scan import rg_lru
+from charlm.recurrence.scan.recurrence import linear_recurrence
+
+
+def unroll_linear(
+    cell: LinearCell, x_TBG: Tensor, state: State, begins_TB: Tensor | None
+) -> tuple[Tensor, State]:
+    """Any ``LinearCell`` whose step is that of ``LinearCell``."""
+    a_TBH, b_TBH = cell.coefficients(x_TBG)
+    if begins_TB is not None:
+        a_TBH = a_TBH.masked_fill(begins_TB.unsqueeze(2), 0)  # nothing is kept of what was before
+    h_TBH = linear_recurrence(a_TBH, b_TBH, state[0])
+    # A copy, so that to carry the state isn't to carry all outputs.
+    return h_TBH, (h_TBH[-1].clone(),)
+
+
+# Exactly these classes: (the cell, its ``project``ed inputs x [T, B, G·H], the state before, where
+# documents begin) -> the outputs [T, B, H] and the state after, all in the type of x.
+UNROLLS: dict[type[Cell], Callable[[Any, Tensor, State, Tensor | None], tuple[Tensor, State]]] = {
+    MinGRU: unroll_linear,
+    MinLSTM: unroll_linear,
+    RGLRU: rg_lru.unroll,
+}
+
+
+def serves(cell: Cell) -> bool:
+    """Whether the cell is known to be linear in its state."""
+    return type(cell) in UNROLLS
+
+
+def unroll(
+    cell: Cell, inputs: Tensor, state: State, begins_TB: Tensor | None = None
+) -> tuple[Tensor, State]:
+    """What ``eager`` gives, for a cell that this backend serves; it can be differentiated once.
+
+    Args and returns: see ``charlm.recurrence.eager``.
+    """
+    x_TBG, *state_BH = in_one_type(cell.project(inputs), *state)
+    return UNROLLS[type(cell)](cell, x_TBG, tuple(state_BH), begins_TB)
