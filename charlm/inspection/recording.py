@@ -1,15 +1,13 @@
 """What every unit does while a model reads a text.
 
-    N characters · B = 1 lane · H hidden size of a layer
-
-The eager loop, one cell step after another, with everything kept that a cell has to show: its
-state and, if it has them, its gates.
+N characters of a text · T time steps · B lanes · H hidden size of a layer
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from charlm.inspection.gates import gates_of
 from charlm.model import CharLM, ModelState
@@ -36,6 +34,34 @@ class Recording:
 
 
 @torch.no_grad()
+def unit_values(
+    model: CharLM, ids_TB: Tensor, state: ModelState | None = None
+) -> dict[str, Tensor]:
+    """The state's parts and the gates of every layer after every step, [T, B, H] each, by name.
+
+    The eager loop, one cell step after another, with everything kept that a cell has to show.
+
+    Args:
+        ids_TB: a window of symbol ids.
+        state: before the window (none: zeros).
+    """
+    _, B = ids_TB.shape
+    state = model.initial_state(B) if state is None else state
+    inputs = ids_TB if model.embedding is None else model.embedding(ids_TB)
+    values: dict[str, list[Tensor]] = {}
+    for number, (cell, cell_state) in enumerate(zip(model.cells, state, strict=True), start=1):
+        outputs = []
+        for preactivation_BG in cell.project(inputs):
+            shown = gates_of(cell, preactivation_BG, cell_state)
+            cell_state = cell.step(preactivation_BG, cell_state)
+            shown |= dict(zip(cell.state_names, cell_state, strict=True))
+            outputs.append(cell_state[0])
+            for name, value_BH in shown.items():
+                values.setdefault(f"layer{number}.{name}", []).append(value_BH)
+        inputs = torch.stack(outputs)
+    return {name: torch.stack(steps) for name, steps in values.items()}
+
+
 def record(model: CharLM, ids: np.ndarray) -> Recording:
     """Read a text from an untouched state.
 
@@ -43,26 +69,13 @@ def record(model: CharLM, ids: np.ndarray) -> Recording:
         model: of any cells; it isn't changed.
         ids: of the text's characters, [N].
     """
-    device = model.output.weight.device
-    ids_N1 = torch.from_numpy(ids.astype(np.int64)).to(device).unsqueeze(1)
-    inputs = ids_N1 if model.embedding is None else model.embedding(ids_N1)
-    parts: dict[str, np.ndarray] = {}
-    states = []
-    for number, cell in enumerate(model.cells, start=1):
-        state = cell.initial_state(1)
-        kept = [[part_1H] for part_1H in state]
-        gates: dict[str, list[torch.Tensor]] = {}
-        for preactivation_1G in cell.project(inputs):
-            for name, gate_1H in gates_of(cell, preactivation_1G, state).items():
-                gates.setdefault(name, []).append(gate_1H)
-            state = cell.step(preactivation_1G, state)
-            for steps, part_1H in zip(kept, state, strict=True):
-                steps.append(part_1H)
-        layer = tuple(torch.cat(steps) for steps in kept)
-        states.append(layer)
-        for name, part_NH in zip(cell.state_names, layer, strict=True):
-            parts[f"layer{number}.{name}"] = part_NH[1:].float().cpu().numpy()
-        for name, steps in gates.items():
-            parts[f"layer{number}.{name}"] = torch.cat(steps).float().cpu().numpy()
-        inputs = layer[0][1:].unsqueeze(1)
-    return Recording(parts, tuple(states))
+    ids_N1 = torch.from_numpy(ids.astype(np.int64)).to(model.output.weight.device).unsqueeze(1)
+    values = {name: value_N1H[:, 0] for name, value_N1H in unit_values(model, ids_N1).items()}
+    states = tuple(
+        tuple(
+            torch.cat([start_1H, values[f"layer{number}.{name}"]])
+            for name, start_1H in zip(cell.state_names, cell.initial_state(1), strict=True)
+        )
+        for number, cell in enumerate(model.cells, start=1)
+    )
+    return Recording({n: value.float().cpu().numpy() for n, value in values.items()}, states)

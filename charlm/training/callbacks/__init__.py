@@ -8,6 +8,7 @@ from charlm.training.callbacks.hyper_parameters import HyperParameters
 from charlm.training.callbacks.progress_bar import RunProgressBar
 from charlm.training.callbacks.text_samples import TextSamples
 from charlm.training.callbacks.throughput import Throughput
+from charlm.training.callbacks.unit_histograms import UnitHistograms
 from charlm.training.resume.checkpoints import BestCheckpoint, LastCheckpoint
 from charlm.training.resume.exact import ExactResume
 
@@ -21,6 +22,7 @@ __all__ = [
     "LastCheckpoint",
     "BestCheckpoint",
     "GradientFlow",
+    "UnitHistograms",
     "CONFIGURED",
     "module_callbacks",
     "watching_callbacks",
