@@ -12,7 +12,7 @@ import pytest
 from helpers.documents import ROOT, Shown, links, shown
 from helpers.running import charlm
 
-DOCUMENTS = ("README.md", "docs/pypi.md")
+DOCUMENTS = ("README.md", "README.zh.md", "docs/pypi.md")
 
 PROGRAMS = [each for name in DOCUMENTS for each in shown(name) if each.kind == "python"]
 # A line that two documents share is run once; without its comment, which may be translated.
@@ -112,8 +112,22 @@ def test_the_map_has_every_room_and_nothing_that_isn_t_there() -> None:
         assert (ROOT / path).is_dir() == name.endswith("/")
         assert " and " not in clause
         mapped.append(path)
-    rooms = {path.parent.relative_to(ROOT) for path in (ROOT / "charlm").glob("**/__init__.py")}
+    rooms = {path.parent.relative_to(ROOT) for path in (ROOT / "charlm").glob("*/__init__.py")}
     assert rooms <= set(mapped)
+
+
+def test_the_chinese_readme_has_the_figures_of_the_english_one() -> None:
+    """Its rows, the book's figure and ours, stand in the other's table too."""
+    english, chinese = (
+        {
+            cells[1].split(":")[0].split("：")[0].strip(): [cell.strip() for cell in cells[2:]]
+            for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
+            if (cells := line.split("|")) and line.startswith("| `")
+        }
+        for name in ("README.md", "README.zh.md")
+    )
+    assert len(chinese) >= 5
+    assert chinese.items() <= english.items()
 
 
 def test_every_decision_is_listed_dated_and_short() -> None:

@@ -18,7 +18,9 @@ def test_a_run_takes_a_configuration_by_its_name(spelling: list[str], tmp_path: 
     short = ("--trainer.max_steps", 1, "--trainer.default_root_dir", tmp_path)
     outcome = charlm("fit", *spelling, *short)
     assert outcome.code == 0, outcome.err
-    config = yaml.safe_load((tmp_path / "lightning_logs/version_0/config.yaml").read_text())
+    config = yaml.safe_load(
+        (tmp_path / "lightning_logs/version_0/config.yaml").read_text(encoding="utf-8")
+    )
     assert config["model"]["hidden_sizes"] == [64]
 
 
@@ -32,7 +34,7 @@ def test_validate_and_test_take_the_name_as_well(checkpoint: Path) -> None:
 
 def test_a_file_of_one_s_own_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "lstm").write_text("seed_everything: 1\n")
+    (tmp_path / "lstm").write_text("seed_everything: 1\n", encoding="utf-8")
     assert configs.find("lstm") == Path("lstm")
     assert configs.find("gru") == configs.FOLDER / "gru.yaml"
 
