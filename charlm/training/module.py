@@ -58,6 +58,8 @@ class CharLMModule(L.LightningModule):
         lr_scheduler_interval: what it is stepped once a: ``step`` or ``epoch`` (none: an epoch).
         lr_scheduler_monitor: the metric that ReduceLROnPlateau looks at (none: the validation loss,
             without validation the training loss).
+        ema_decay: where it isn't 0, validation, checkpoints and the trained model have an exponential
+            moving average of the weights, of which a step leaves this share as it is.
         weight_drop: probability with which, in training, a recurrent weight is zero for a window.
         fresh_state: probability with which a lane begins a window from the zero state all the same.
         dynamic_evaluation: ``segment``, ``rate`` and ``decay`` for ``charlm score --dynamic``, kept
@@ -85,6 +87,7 @@ class CharLMModule(L.LightningModule):
         lr_scheduler_options: dict[str, Any] | None = None,
         lr_scheduler_interval: str | None = None,
         lr_scheduler_monitor: str | None = None,
+        ema_decay: float = 0.0,
         weight_drop: float = 0.0,
         fresh_state: float = 0.0,
         dynamic_evaluation: dict[str, Any] | None = None,
@@ -107,8 +110,8 @@ class CharLMModule(L.LightningModule):
         self.train_nats = NatsPerCharacter()
         self.held_out_nats = NatsPerCharacter()
         self._resumed_learning_rate: float | None = None
-        for name, probability in (("weight_drop", weight_drop), ("fresh_state", fresh_state)):
-            check_probability(f"model.{name}", probability)
+        for name in ("weight_drop", "fresh_state", "ema_decay"):
+            check_probability(f"model.{name}", self.hparams[name])
         if fresh_state and backprop_steps is not None:
             raise UserError(
                 "model.fresh_state and model.backprop_steps don't go together: what is run again "
@@ -132,7 +135,7 @@ class CharLMModule(L.LightningModule):
             super().__setattr__(name, value)
 
     def configure_callbacks(self) -> list[Callback]:
-        return module_callbacks()
+        return module_callbacks(self.hparams["ema_decay"])
 
     def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
         """See ``CharLM.forward``."""

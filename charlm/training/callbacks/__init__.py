@@ -2,6 +2,7 @@
 
 from lightning.pytorch.callbacks import Callback
 
+from charlm.training.callbacks.averaged_weights import AveragedWeights
 from charlm.training.callbacks.carried_state import CarriedState
 from charlm.training.callbacks.gradient_flow import GradientFlow
 from charlm.training.callbacks.hyper_parameters import HyperParameters
@@ -13,6 +14,7 @@ from charlm.training.resume.checkpoints import BestCheckpoint, LastCheckpoint
 from charlm.training.resume.exact import ExactResume
 
 __all__ = [
+    "AveragedWeights",
     "CarriedState",
     "ExactResume",
     "Throughput",
@@ -36,9 +38,14 @@ CONFIGURED: dict[str, type[Callback]] = {
 }
 
 
-def module_callbacks() -> list[Callback]:
-    """Those without which no run is exact: the module brings them to any Trainer."""
-    return [CarriedState(), ExactResume()]
+def module_callbacks(ema_decay: float = 0.0) -> list[Callback]:
+    """Those without which no run is exact: the module brings them to any Trainer.
+
+    Args:
+        ema_decay: see ``AveragedWeights``; 0 for none.
+    """
+    averaged = [AveragedWeights(ema_decay)] if ema_decay else []
+    return [CarriedState(), *averaged, ExactResume()]
 
 
 def watching_callbacks(progress_bar: bool = True) -> list[Callback]:
