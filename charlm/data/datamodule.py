@@ -228,6 +228,11 @@ class CharDataModule(L.LightningDataModule):
         """Where the text is divided into training, validation and test text."""
         return split(len(self.text.ids), self.hparams["val_size"], self.hparams["test_size"])
 
+    @property
+    def num_training_characters(self) -> int:
+        """The training text's length, by which a model may be sized."""
+        return len(self.split.train)
+
     @cached_property
     def sampler(self) -> Sampler:
         """Which characters form batch k of epoch e."""

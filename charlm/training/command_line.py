@@ -48,6 +48,9 @@ class CharLMCLI(ResumingCLI):
         for section, callback in CONFIGURED.items():
             parser.add_lightning_class_args(callback, section)
         parser.link_arguments("data.vocabulary", "model.vocabulary", apply_on="instantiate")
+        parser.link_arguments(
+            "data.num_training_characters", "model.num_characters", apply_on="instantiate"
+        )
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
@@ -58,6 +61,10 @@ class CharLMCLI(ResumingCLI):
         kwargs["plugins"] = [*plugins_of(config["plugins"]), WholeFiles()]
         if config["logger"] in (None, True):
             kwargs["logger"] = self._logger(config["default_root_dir"] or ".")
+        if self.model.sizing is not None and not has_limit(config):
+            B, T = (self.datamodule.hparams[name] for name in ("num_lanes", "num_steps"))
+            each = B * T * config["accumulate_grad_batches"]
+            kwargs |= {"max_epochs": -1, "max_steps": self.model.sizing.num_steps(each)}
         self.save_config_kwargs["options"] = self.config_dump
         has_bar = config["enable_progress_bar"] is not False
         kwargs["callbacks"] = [*(config["callbacks"] or []), *watching_callbacks(has_bar)]
@@ -107,6 +114,12 @@ class CharLMCLI(ResumingCLI):
                 )
                 return False
         return True
+
+
+def has_limit(config: Any) -> bool:
+    """Whether the Trainer's configuration says when a run ends."""
+    limits = (config["max_epochs"], config["max_steps"], config["max_time"])
+    return any(limit not in (None, -1) for limit in limits)
 
 
 class Unprofiled(PassThroughProfiler):

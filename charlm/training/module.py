@@ -31,6 +31,7 @@ from charlm.training.metrics import NatsPerCharacter
 from charlm.training.optimisers import optimiser
 from charlm.training.resume.compatibility import change_learning_rate, check_data, check_model
 from charlm.training.resume.exact import last_written
+from charlm.training.sizing import check_not_contradicted, sizing
 from charlm.training.truncation import run_again
 from charlm.training.weight_drop import WithDroppedWeights
 
@@ -66,6 +67,10 @@ class CharLMModule(L.LightningModule):
             in the checkpoint.
         backprop_steps: through how many steps back-propagation goes, k2 of BPTT(k1, k2); none: a
             window's own T (k1). With more, the steps before the window are run again.
+        size: ``auto`` sets hidden_sizes, weight_drop, output_dropout and input_dropout by the length
+            of the training text, and trainer.max_steps where the run has no limit
+            (``charlm.training.sizing``).
+        num_characters: that length; the command line fills it in.
         **architecture: see ``charlm.model.CharLM``.
 
     Raises:
@@ -92,6 +97,8 @@ class CharLMModule(L.LightningModule):
         fresh_state: float = 0.0,
         dynamic_evaluation: dict[str, Any] | None = None,
         backprop_steps: int | None = None,
+        size: str | None = None,
+        num_characters: int | None = None,
         **architecture: Any,
     ) -> None:
         super().__init__()
@@ -99,7 +106,15 @@ class CharLMModule(L.LightningModule):
         plain = as_names(architecture)
         architecture.clear()
         architecture.update(plain)
+        self.sizing = None if size is None else sizing(size, num_characters)
+        if self.sizing is not None:
+            check_not_contradicted(self.sizing, {"weight_drop": weight_drop} | architecture)
+            architecture.update(self.sizing.architecture)
+            weight_drop = self.sizing.weight_drop
         self.save_hyperparameters(logger=False)
+        if self.sizing is not None:
+            # The command line has them taken from its configuration, as they were given.
+            self.hparams.update(self.sizing.architecture | {"weight_drop": weight_drop})
         self.vocabulary = Vocabulary.from_config(vocabulary)
         self.model = CharLM(len(self.vocabulary), **architecture)
         # Neither a buffer nor a parameter: its lanes are this run's, not the model's.

@@ -23,6 +23,8 @@ FREE_MODEL_OPTIONS = (
     "fresh_state",
     "dynamic_evaluation",
     "backend",
+    # The text's own, which check_data looks at.
+    "num_characters",
 )
 # Of the data: the others don't decide which characters form which batch. The text itself is known
 # by its digest, wherever it is read from.
