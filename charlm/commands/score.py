@@ -1,20 +1,21 @@
 """``charlm score``: how well a trained model predicts texts."""
 
 import dataclasses
-import json as json_module
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from charlm.errors import UserError
 from charlm.evaluation.baselines import Baselines, Cost
+from charlm.evaluation.dynamic import DynamicEvaluation
 from charlm.evaluation.networks import WINDOW, Networks, Reading, with_ngram
 from charlm.evaluation.ngram import NGram
 from charlm.evaluation.scoring import Score, check_protocol, encode, summarise
 from charlm.evaluation.surprisal.page import TOP_K, page
 from charlm.evaluation.surprisal.terminal import ansi as shaded
-from charlm.evaluation.tables import as_json, comparison, table, unknown_remark
+from charlm.evaluation.tables import comparison, json_lines, table, unknown_remark
 from charlm.evaluation.training_text import read_part
 from charlm.text.files import atomic_writer, decode_stream, read_text
 
@@ -50,7 +51,8 @@ def score(
     Args:
         checkpoint: a file that charlm fit wrote, or a folder that charlm export wrote; named
             several times, the mean of the networks' probabilities is scored.
-        held_out: val or test: score what was held out of the text that the model was trained on.
+        held_out: val or test: score what was held out of the text that the model was trained on
+            (or train).
         protocol: carried: the state runs through the whole text; windows: it starts from zero at
             every window, as nanoGPT and the book's English edition measure.
         lanes: with carried, cut the text into so many pieces that are read side by side. Faster,
@@ -90,38 +92,33 @@ def score(
         raise UserError("segment, rate and decay are of dynamic evaluation: add --dynamic.")
 
     networks = Networks([Path(path) for path in checkpoint], backend, device)
-    vocabulary, title = networks.vocabulary, networks.title
     settings = networks.settings(**given) if dynamic else []
     named = [*_held_out(networks, held_out), *((name, _read(name, encoding)) for name in texts)]
     training_ids = _training_ids(networks, needed=dynamic or ngram, wanted=baselines)
     counted = None
-    if ngram or (baselines and training_ids is not None):
-        counted = NGram(len(vocabulary), training_ids)
+    if training_ids is not None and (ngram or baselines):
+        counted = NGram(len(networks.vocabulary), training_ids)
 
-    readings: dict[str, Reading] = {
-        title: networks.static(),
-        f"{title}, windows of {WINDOW}": networks.static(window=WINDOW),
+    # Each way of reading by its name; the last is the one that is asked for.
+    readings = {
+        networks.title: networks.static(),
+        f"{networks.title}, windows of {WINDOW}": networks.static(window=WINDOW),
     }
-    method = title if window is None else f"{title}, windows of {window}"
+    method = networks.title if window is None else f"{networks.title}, windows of {window}"
     readings[method] = networks.static(lanes, window)
-    if dynamic:
-        method = f"{title}, dynamic"
-        assert training_ids is not None
+    if dynamic and training_ids is not None:
+        method = f"{networks.title}, dynamic"
         readings[method] = networks.dynamic(settings, training_ids)
-    if ngram:
-        assert counted is not None
-        mixed = f"{method}, mixed with n-grams"
-        readings[mixed] = with_ngram(readings[method], counted)
-        method = mixed
+    if ngram and counted is not None:
+        readings[f"{method}, mixed with n-grams"] = with_ngram(readings[method], counted)
+        method = f"{method}, mixed with n-grams"
 
-    scores = [
-        (name, _score(networks, name, text, readings[method], TOP_K if html else 0))
-        for name, text in named
-    ]
-    costs: list[dict[str, Cost]] = [{}] * len(scores)
+    top_k = TOP_K if html else 0
+    scores = [(name, _score(networks, name, text, readings[method], top_k)) for name, text in named]
+    costs: list[dict[str, Cost]] = []
     if baselines:
+        known = Baselines(networks.vocabulary, training_ids, counted)
         others = {name: reading for name, reading in readings.items() if name != method}
-        known = Baselines(vocabulary, training_ids, counted)
         costs = [
             {method: Cost(None, scored.bits_per_character)}
             | _bits(networks, scored.text, others)
@@ -130,7 +127,7 @@ def score(
         ]
     if html:
         with atomic_writer(html) as file:
-            file.write(page(scores, vocabulary, method).encode())
+            file.write(page(scores, networks.vocabulary, method).encode())
     if json:
         how = {
             "method": method,
@@ -140,12 +137,22 @@ def score(
             "dynamic": [dataclasses.asdict(each) for each in settings] or None,
             "ngram": ngram,
         }
-        for (name, scored), costs_of_text in zip(scores, costs, strict=True):
-            compared = {"baselines": {key: c._asdict() for key, c in costs_of_text.items()}}
-            print(json_module.dumps(as_json(name, scored) | how | (compared if baselines else {})))
+        for line in json_lines(scores, how, costs):
+            print(line)
         return
     print(table(scores))
-    remarks = unknown_remark(scores, vocabulary)
+    for line in unknown_remark(scores, networks.vocabulary) + _remarks(lanes, window, settings):
+        print(line)
+    for (name, _), costs_of_text in zip(scores, costs, strict=False):
+        print(f"\n{comparison(name, costs_of_text)}")
+    if ansi:
+        for name, scored in scores:
+            print(f"\n{name}\n{shaded(scored)}")
+
+
+def _remarks(lanes: int, window: int | None, settings: Sequence[DynamicEvaluation]) -> list[str]:
+    """Sentences on how the texts were read."""
+    remarks = []
     if window is not None:
         remarks.append(f"The state was zeroed every {window:,} characters.")
     elif lanes > 1:
@@ -157,14 +164,7 @@ def score(
             f"Dynamic evaluation: segments of {each.segment}, rate {each.rate:g}, decay "
             f"{each.decay:g}; each segment was learnt after it was predicted."
         )
-    for line in remarks:
-        print(line)
-    for (name, _), costs_of_text in zip(scores, costs, strict=True):
-        if costs_of_text:
-            print(f"\n{comparison(name, costs_of_text)}")
-    if ansi:
-        for name, scored in scores:
-            print(f"\n{name}\n{shaded(scored)}")
+    return remarks
 
 
 def _read(name: str, encoding: str) -> str:

@@ -50,7 +50,7 @@ class DynamicEvaluation:
     """
 
     segment: int = 20
-    rate: float = 5e-5
+    rate: float = 1e-4
     decay: float = 1e-4
 
     def __post_init__(self) -> None:

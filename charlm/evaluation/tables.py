@@ -1,5 +1,6 @@
 """Scores and costs as tables of text, and as JSON."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,18 +9,32 @@ from charlm.evaluation.scoring import Score
 from charlm.text.vocabulary import Vocabulary
 
 
-def as_json(name: str, score: Score) -> dict[str, Any]:
-    """Plain types; no perplexity where it is beyond a float."""
-    finite = score.perplexity < float("inf")
-    return {
-        "name": name,
-        "characters": len(score.text),
-        "unknown": score.num_unknown,
-        "nats": score.nats,
-        "nats_per_character": score.nats_per_character,
-        "bits_per_character": score.bits_per_character,
-        "perplexity": score.perplexity if finite else None,
-    }
+def json_lines(
+    scores: Sequence[tuple[str, Score]], how: Mapping[str, Any], costs: Sequence[Mapping[str, Cost]]
+) -> list[str]:
+    """One JSON object a text.
+
+    Args:
+        how: what each says of how the text was read.
+        costs: what it is compared with; empty for nothing.
+    """
+    lines = []
+    for i, (name, score) in enumerate(scores):
+        finite = score.perplexity < float("inf")
+        of_text: dict[str, Any] = {
+            "name": name,
+            "characters": len(score.text),
+            "unknown": score.num_unknown,
+            "nats": score.nats,
+            "nats_per_character": score.nats_per_character,
+            "bits_per_character": score.bits_per_character,
+            "perplexity": score.perplexity if finite else None,
+            **how,
+        }
+        if costs:
+            of_text["baselines"] = {key: cost._asdict() for key, cost in costs[i].items()}
+        lines.append(json.dumps(of_text))
+    return lines
 
 
 def table(scores: Sequence[tuple[str, Score]]) -> str:
