@@ -4,6 +4,7 @@ from lightning.pytorch.callbacks import Callback
 
 from charlm.training.callbacks.averaged_weights import AveragedWeights
 from charlm.training.callbacks.carried_state import CarriedState
+from charlm.training.callbacks.early_stopping import StopEarly
 from charlm.training.callbacks.gradient_flow import GradientFlow
 from charlm.training.callbacks.hyper_parameters import HyperParameters
 from charlm.training.callbacks.progress_bar import RunProgressBar
@@ -21,6 +22,7 @@ __all__ = [
     "HyperParameters",
     "RunProgressBar",
     "TextSamples",
+    "StopEarly",
     "LastCheckpoint",
     "BestCheckpoint",
     "GradientFlow",
@@ -34,6 +36,7 @@ __all__ = [
 CONFIGURED: dict[str, type[Callback]] = {
     "best": BestCheckpoint,
     "checkpoint": LastCheckpoint,
+    "early_stopping": StopEarly,
     "samples": TextSamples,
 }
 

@@ -22,6 +22,7 @@ class TextSamples(Callback):
 
     Args:
         every_n_epochs: how often; 0 for never.
+        every_n_steps: how often in steps besides, since a large text has few epochs; 0 for never.
         prefixes: what to continue; none: the book's two on its own text, else two passages of the
             training text (``charlm.text.prefixes``).
         num_chars: by how many characters.
@@ -32,22 +33,36 @@ class TextSamples(Callback):
         every_n_epochs: int = 50,
         prefixes: Sequence[str] | None = None,
         num_chars: int = 50,
+        every_n_steps: int = 0,
     ) -> None:
         self.every_n_epochs = every_n_epochs
+        self.every_n_steps = every_n_steps
+        self._last_step = 0
         self.prefixes = prefixes
         self.num_chars = num_chars
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Raise a UserError for given prefixes that the model can't read."""
-        if stage == "fit" and self.every_n_epochs:
+        if stage == "fit" and (self.every_n_epochs or self.every_n_steps):
             for prefix in self.prefixes or ():
                 check_prefix(cast(Vocabulary, pl_module.vocabulary), prefix)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
-        due = self.every_n_epochs and epoch % self.every_n_epochs == 0
-        if not (due and trainer.is_global_zero):
+        if self.every_n_epochs and epoch % self.every_n_epochs == 0 and trainer.is_global_zero:
+            self._show(trainer, pl_module, f"epoch {epoch}")
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        step = trainer.global_step
+        if not self.every_n_steps or step == self._last_step:
             return
+        self._last_step = step
+        if step % self.every_n_steps == 0 and trainer.is_global_zero:
+            self._show(trainer, pl_module, f"step {step}")
+
+    def _show(self, trainer: L.Trainer, pl_module: L.LightningModule, when: str) -> None:
         model = cast(CharLM, pl_module.model)
         vocabulary = cast(Vocabulary, pl_module.vocabulary)
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -56,6 +71,6 @@ class TextSamples(Callback):
             prefixes = getattr(data, "sample_prefixes", None) or (most_frequent(vocabulary),)
         for prefix in prefixes:
             text = generate(model, vocabulary, prefix, self.num_chars)
-            write_line(f"epoch {epoch}: {text}")
+            write_line(f"{when}: {text}")
             for writer in tensorboard_writers(trainer):
                 writer.add_text(f"samples/{prefix}", text, trainer.global_step)
