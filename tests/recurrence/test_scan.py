@@ -17,10 +17,11 @@ from torch import Tensor
 from charlm.cells import Cell, MinGRU, State
 from charlm.cells.options import build
 from charlm.recurrence import fastest, unroll
-from charlm.recurrence.scan.recurrence import Solve, by_loop, by_tree, linear_recurrence
+from charlm.recurrence.scan.recurrence import LOOP, TREE, Way, linear_recurrence
 from charlm.reference import later_cells as judge
 
-WAYS = [by_loop, by_tree]
+WAYS = {"loop": LOOP, "tree": TREE}
+each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 LINEAR = ["min_gru", "min_lstm", "rg_lru"]
 
 
@@ -32,16 +33,16 @@ LINEAR = ["min_gru", "min_lstm", "rg_lru"]
     share=st.sampled_from([0.0, 0.3, 1.0]),
     seed=st.integers(0, 2**32),
 )
-@pytest.mark.parametrize("solve", WAYS)
+@each_way
 def test_outputs_and_gradients_are_the_judge_s(
-    solve: Solve, T: int, B: int, H: int, share: float, seed: int
+    way: Way, T: int, B: int, H: int, share: float, seed: int
 ) -> None:
     torch.manual_seed(seed)
     a, b, d_h = torch.randn(3, T, B, H, dtype=torch.float64)
     a[torch.rand(T, B) < share] = 0  # a document begins
     h = torch.randn(B, H, dtype=torch.float64)
     given_ = [tensor.requires_grad_() for tensor in (a, b, h)]
-    h_TBH = linear_recurrence(*given_, solve)
+    h_TBH = linear_recurrence(*given_, way)
     h_TBH.backward(d_h)
 
     arrays: list[Any] = [tensor.detach().numpy() for tensor in given_]
@@ -59,8 +60,8 @@ def test_both_ways_agree_in_half_and_in_single_precision(
     a = torch.rand(64, 5, 7).to(dtype)
     b, h = torch.randn(64, 5, 7).to(dtype), torch.randn(5, 7).to(dtype)
     exact = judge.linear_recurrence(*(x.double().numpy() for x in (a, b, h)))
-    for solve in WAYS:
-        result = linear_recurrence(a, b, h, solve)
+    for way in WAYS.values():
+        result = linear_recurrence(a, b, h, way)
         assert result.dtype == dtype
         assert error(result, np.asarray(exact)) < tolerance
 
@@ -117,14 +118,14 @@ def test_the_final_state_doesn_t_keep_the_window() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("solve", WAYS)
-def test_on_a_gpu(solve: Solve) -> None:
+@each_way
+def test_on_a_gpu(way: Way) -> None:
     torch.manual_seed(0)
     given_ = [torch.rand(33, 3, 5), torch.randn(33, 3, 5), torch.randn(3, 5)]
     results_ = []
-    for device, way in (("cpu", by_loop), ("cuda", solve)):
+    for device, chosen in (("cpu", LOOP), ("cuda", way)):
         tensors = [x.to(device).requires_grad_() for x in (y.detach().clone() for y in given_)]
-        h_TBH = linear_recurrence(*tensors, way)
+        h_TBH = linear_recurrence(*tensors, chosen)
         h_TBH.square().sum().backward()
         results_.append([h_TBH, *(x.grad for x in tensors)])
     for expected, actual in zip(*results_, strict=True):

@@ -8,29 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from charlm.cells import RGLRU, Cell, LinearCell, MinGRU, MinLSTM, State
+from charlm.cells import RGLRU, Cell, MinGRU, MinLSTM, State
 from charlm.recurrence.precision import in_one_type
-from charlm.recurrence.scan import rg_lru
-from charlm.recurrence.scan.recurrence import linear_recurrence
-
-
-def unroll_linear(
-    cell: LinearCell, x_TBG: Tensor, state: State, begins_TB: Tensor | None
-) -> tuple[Tensor, State]:
-    """Any ``LinearCell`` whose step is that of ``LinearCell``."""
-    a_TBH, b_TBH = cell.coefficients(x_TBG)
-    if begins_TB is not None:
-        a_TBH = a_TBH.masked_fill(begins_TB.unsqueeze(2), 0)  # nothing is kept of what was before
-    h_TBH = linear_recurrence(a_TBH, b_TBH, state[0])
-    # A copy, so that to carry the state isn't to carry all outputs.
-    return h_TBH, (h_TBH[-1].clone(),)
-
+from charlm.recurrence.scan import linear, min_gru, rg_lru
 
 # Exactly these classes: (the cell, its ``project``ed inputs x [T, B, G·H], the state before, where
 # documents begin) -> the outputs [T, B, H] and the state after, all in the type of x.
 UNROLLS: dict[type[Cell], Callable[[Any, Tensor, State, Tensor | None], tuple[Tensor, State]]] = {
-    MinGRU: unroll_linear,
-    MinLSTM: unroll_linear,
+    MinGRU: min_gru.unroll,
+    MinLSTM: linear.unroll,
     RGLRU: rg_lru.unroll,
 }
 

@@ -16,27 +16,50 @@ takes about log T steps, each of all T at once, as a GPU wants it: (a, b) follow
 overflows.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# (a [T, B, H], b [T, B, H], h_0 [B, H]) -> h [T, B, H].
-Solve = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+class Forward(Protocol):
+    """(a [T, B, H], b [T, B, H], h_0 [B, H]) -> h [T, B, H]."""
+
+    def __call__(self, a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor) -> Tensor: ...
 
 
-def by_loop(a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor) -> Tensor:
-    """One step after the other."""
+class Backward(Protocol):
+    """(a [T, B, H], e [T, B, H]) -> g [T, B, H]."""
+
+    def __call__(self, a_TBH: Tensor, e_TBH: Tensor) -> Tensor: ...
+
+
+class Way(NamedTuple):
+    """How to compute the recurrence, forwards and backwards in time."""
+
+    forward: Forward
+    backward: Backward
+
+
+def _loop(a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor) -> Tensor:
     h_TBH, h = torch.empty_like(b_TBH), hidden_BH
     for a, b, new_h in zip(a_TBH.unbind(), b_TBH.unbind(), h_TBH.unbind(), strict=True):
         h = torch.addcmul(b, a, h, out=new_h)
     return h_TBH
 
 
-def by_tree(a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor) -> Tensor:
-    """All steps at once, by torch's associative scan."""
+def backward_loop(a_TBH: Tensor, e_TBH: Tensor, d_final_BH: Tensor | None = None) -> Tensor:
+    """g_t = e_t + a_(t+1) * g_(t+1), one step after the other; ``d_final_BH`` is added to g_T."""
+    g_TBH = torch.empty_like(a_TBH)
+    a, e, g = a_TBH.unbind(), e_TBH.unbind(), g_TBH.unbind()
+    g[-1].copy_(e[-1] if d_final_BH is None else e[-1] + d_final_BH)
+    for t in reversed(range(len(g) - 1)):
+        torch.addcmul(e[t], a[t + 1], g[t + 1], out=g[t])
+    return g_TBH
+
+
+def _tree(a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor) -> Tensor:
     from torch._higher_order_ops.associative_scan import associative_scan
 
     def both(earlier: tuple[Tensor, Tensor], later: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -46,37 +69,46 @@ def by_tree(a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor) -> Tensor:
     return torch.addcmul(sums_TBH, factors_TBH, hidden_BH)
 
 
+def _backward_tree(a_TBH: Tensor, e_TBH: Tensor) -> Tensor:
+    # Backwards in time the first factor counts for nothing, as there is 0 before it.
+    factors_TBH = torch.cat([a_TBH[:1], a_TBH[1:].flip(0)])
+    return _tree(factors_TBH, e_TBH.flip(0), torch.zeros_like(e_TBH[0])).flip(0)
+
+
+# One step after the other; all steps at once, by torch's associative scan.
+LOOP, TREE = Way(_loop, backward_loop), Way(_tree, _backward_tree)
+
+
 class _Recurrence(torch.autograd.Function):
-    """(a [T, B, H], b [T, B, H], h_0 [B, H], how) -> h [T, B, H]."""
+    """(a [T, B, H], b [T, B, H], h_0 [B, H], way) -> h [T, B, H]."""
 
     @staticmethod
-    def forward(ctx: Any, a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor, solve: Solve) -> Tensor:
-        h_TBH = solve(a_TBH, b_TBH, hidden_BH)
+    def forward(ctx: Any, a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor, way: Way) -> Tensor:
+        h_TBH = way.forward(a_TBH, b_TBH, hidden_BH)
         ctx.save_for_backward(a_TBH, h_TBH, hidden_BH)
-        ctx.solve = solve
+        ctx.way = way
         return h_TBH
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_h_TBH: Tensor) -> tuple[Tensor | None, ...]:
         a_TBH, h_TBH, hidden_BH = ctx.saved_tensors
-        # Backwards in time, g_T = e_T: its factor counts for nothing, as before it there is 0.
-        factors_TBH = torch.cat([a_TBH[:1], a_TBH[1:].flip(0)])
-        zeros_BH = torch.zeros_like(hidden_BH)
-        g_TBH = ctx.solve(factors_TBH, d_h_TBH.flip(0), zeros_BH).flip(0)
-        d_a_TBH = torch.cat([(g_TBH[0] * hidden_BH).unsqueeze(0), g_TBH[1:] * h_TBH[:-1]])
+        g_TBH = ctx.way.backward(a_TBH, d_h_TBH)
+        d_a_TBH = torch.empty_like(g_TBH)
+        torch.mul(g_TBH[0], hidden_BH, out=d_a_TBH[0])
+        torch.mul(g_TBH[1:], h_TBH[:-1], out=d_a_TBH[1:])
         return d_a_TBH, g_TBH, a_TBH[0] * g_TBH[0], None
 
 
 def linear_recurrence(
-    a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor, solve: Solve | None = None
+    a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor, way: Way | None = None
 ) -> Tensor:
     """h_t = a_t * h_(t-1) + b_t, [T, B, H]; it can be differentiated once.
 
     Args:
         a_TBH, b_TBH: of every step.
         hidden_BH: h_0.
-        solve: ``by_loop`` or ``by_tree``; none: what is faster on the device.
+        way: ``LOOP`` or ``TREE``; none: the loop on a CPU, else the tree.
 
     Raises:
         ValueError: shapes that don't fit, which might otherwise be broadcast.
@@ -86,6 +118,6 @@ def linear_recurrence(
             f"a {tuple(a_TBH.shape)}, b {tuple(b_TBH.shape)} and h_0 {tuple(hidden_BH.shape)} "
             "don't fit one another"
         )
-    solve = solve or (by_tree if a_TBH.is_cuda else by_loop)
-    h_TBH: Tensor = _Recurrence.apply(a_TBH, b_TBH, hidden_BH, solve)
+    way = way or (LOOP if a_TBH.is_cpu else TREE)
+    h_TBH: Tensor = _Recurrence.apply(a_TBH, b_TBH, hidden_BH, way)
     return h_TBH
