@@ -46,12 +46,15 @@ def train(name: str, seconds: float, seed: int, folder: Path, more: list[str]) -
     """
     from charlm.training.command_line import run
 
+    # What the recipe holds out for the test is looked at on the way here, for the curve.
+    held_out_size = held_out_of(name)
     limit = time.strftime("%H:%M:%S", time.gmtime(round(seconds)))
     arguments = [
         *("fit", "--config", str(FOLDER / f"{name}.yaml"), "--seed_everything", str(seed)),
         *("--trainer.max_time", f"00:{limit}", "--trainer.max_epochs", "-1"),
         *("--trainer.max_steps", "-1", "--trainer.default_root_dir", str(folder)),
-        *("--trainer.enable_progress_bar", "false", *more),
+        *("--trainer.enable_progress_bar", "false"),
+        *("--data.val_size", str(held_out_size), "--data.test_size", "0", *more),
     ]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
         run(arguments)
@@ -91,6 +94,13 @@ def curve(log: Path) -> list[Point]:
     return [Point(round(each.wall_time - began, 2), each.value) for each in losses]
 
 
+def held_out_of(name: str) -> float:
+    """How much of its text a configuration holds out: for the test, else for validation."""
+    data = options(name)["data"]
+    size: float = data.get("test_size") or data["val_size"]
+    return size
+
+
 def texts(name: str, more: list[str]) -> tuple[np.ndarray, np.ndarray, Vocabulary]:
     """The training and the held-out ids of a configuration's text, with its vocabulary.
 
@@ -102,7 +112,8 @@ def texts(name: str, more: list[str]) -> tuple[np.ndarray, np.ndarray, Vocabular
     pairs = zip(more[::2], more[1::2], strict=True)
     own = {key.removeprefix("--data."): value for key, value in pairs if key.startswith("--data.")}
     given = {key: yaml.safe_load(value) for key, value in own.items()}
-    module = CharDataModule(**options(name)["data"] | given)
+    held_out = {"val_size": held_out_of(name), "test_size": 0}
+    module = CharDataModule(**options(name)["data"] | held_out | given)
     train, val = module.split.train, module.split.val
     ids = module.text.ids
     return ids[train.start : train.stop], ids[val.start : val.stop], module.text.vocabulary

@@ -122,14 +122,14 @@ def test_a_contest_is_kept_run_by_run_and_goes_on_where_it_stopped(
     path = tmp_path / "1-seconds.json"
     [first] = json.loads(path.read_text())
     assert 0 < len(first["curve"]) <= NUM_LOOKS + 1
-    assert first["curve"][-1] == pytest.approx([1, first["windows"]], abs=0.5)
+    assert first["curve"][-1][0] > 0.4
+    assert first["curve"][-1][1] == pytest.approx(first["windows"])
     assert main([*options, "nanogpt-cpu", "charlm", "baselines", "--seeds", "1"]) == 0
     kept = json.loads(path.read_text())
     assert kept[0] == first
     rows = {row["contender"]: row for row in kept}
     assert {"charlm debug", "charlm debug, dynamic", "PPMd", "n-grams, adaptive"} < set(rows)
     ours = rows["charlm debug"]
-    # debug.yaml: 10,000 characters, of which a thousand are the test's.
     assert ours["characters"] % (8 * 35) == 0
     assert ours["curve"][-1][1] == pytest.approx(ours["carried"], abs=0.3)
     assert rows["PPMd"]["carried"] < ours["carried"] < np.log(28)
