@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from charlm import RNN, Vocabulary, unroll
 from charlm.cells import initialise
-from charlm.data.samplers import LaneSampler, gather
+from charlm.data.batch import gather
+from charlm.data.samplers import LaneSampler
 from charlm.text.corpora import read_corpus
 from charlm.text.normalisation import normalise
 

@@ -22,7 +22,7 @@ def generate(
     num_samples: int = 1,
     prefix_file: Path | None = None,
     encoding: str = "utf-8",
-    temperature: float = 0.0,
+    temperature: float | None = None,
     power: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -50,7 +50,8 @@ def generate(
         num_samples: how many texts of each prefix.
         prefix_file: a file of prefixes, one a line.
         encoding: of that file.
-        temperature: 0 takes the likeliest character each time; higher, more freely drawn.
+        temperature: 0 takes the likeliest character each time; higher, more freely drawn. None:
+            0, but 1 for several samples of documents.
         power: draw with the probabilities to this power: the temperature 1 / power.
         top_k: draw only from the k likeliest characters.
         top_p: draw only from the fewest that together have this probability.
@@ -64,12 +65,16 @@ def generate(
         device: where the model runs, such as cpu or cuda.
     """
     options: dict[str, Any] = {
-        "temperature": temperature,
+        "temperature": temperature or 0.0,
         "power": power,
         "top_k": top_k,
         "top_p": top_p,
         "min_p": min_p,
     }
+    # Of documents, several samples are drawn unless something else is asked for.
+    is_open = temperature is None and power is None and num_beams is None and num_samples > 1
+    if is_open:
+        options["temperature"] = 1.0
     sampling = check_options(num_samples, num_beams, **options)
     prefixes = _prefixes(prefix, prefix_file, encoding)
     # Without any, one is found below.
@@ -88,6 +93,8 @@ def generate(
         checkpoint = newest(Path())
         print(f"charlm: {checkpoint}", file=sys.stderr)
     trained = load(checkpoint, device)
+    if is_open and trained.vocabulary.mark is None:
+        check_options(num_samples, temperature=0.0)
     if not prefixes and not interactive:
         prefixes = [_default_prefix(checkpoint, trained)]
     if interactive:

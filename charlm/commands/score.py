@@ -184,16 +184,17 @@ def _held_out(networks: Networks, part: str | None) -> list[tuple[str, str]]:
 def _score(networks: Networks, name: str, text: str, reading: Reading, top_k: int) -> Score:
     try:
         text, ids = encode(networks.vocabulary, text)
-        return summarise(text, ids, reading(ids), top_k)
+        return summarise(text, ids, reading(ids), top_k, networks.vocabulary.mark_id)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 
 
 def _bits(networks: Networks, text: str, readings: dict[str, Reading]) -> dict[str, Cost]:
     """What a normalised text costs by each of the readings."""
-    ids = networks.vocabulary.encode(text)
+    text, ids = encode(networks.vocabulary, text)
+    mark_id = networks.vocabulary.mark_id
     return {
-        name: Cost(None, summarise(text, ids, reading(ids)).bits_per_character)
+        name: Cost(None, summarise(text, ids, reading(ids), 0, mark_id).bits_per_character)
         for name, reading in readings.items()
     }
 

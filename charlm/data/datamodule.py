@@ -5,7 +5,7 @@ import fcntl
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -15,15 +15,21 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from charlm.data.batch import Batch
+from charlm.data.documents import DocumentSampler, document_bounds
 from charlm.data.held_out import HeldOut
-from charlm.data.samplers import IGNORED, SAMPLERS, Batch, Sampler, gather, share
+from charlm.data.loaders import HeldOutBatches, TrainingBatches
+from charlm.data.samplers import SAMPLERS, Sampler, share
 from charlm.errors import UserError
-from charlm.text.corpora import CorpusUnavailable, Split, cache_directory, split
-from charlm.text.encoding import EncodedText, encode_corpus
+from charlm.text.corpora import CorpusUnavailable, Split, cache_directory
+from charlm.text.encoding import EncodedText, encode_corpus, split_text
 from charlm.text.prefixes import default_prefixes
+from charlm.text.sources import absolute
+from charlm.text.vocabulary import Vocabulary
 
 # What a checkpoint keeps of the text itself, beside the options.
 FACTS = ("corpus_used", "corpus_digest", "sample_prefixes")
+SAMPLINGS = (*SAMPLERS, "documents")
 # A row of a batch brings some 64 KiB of a mapped text into memory, however short it is.
 BATCHES_PER_RELEASE = 32
 
@@ -46,97 +52,25 @@ def tell(message: str) -> None:
     print(f"charlm: {message}", file=sys.stderr)
 
 
-class TrainingBatches:
-    """The batches that are left of the epoch in which the Trainer stands.
-
-    It has a length and keeps no position: at the first batch it asks where training stands, so
-    that a resumed epoch goes on with the batch it would have had.
-
-    Args:
-        ids: the training text, [N].
-        sampler: which characters form a batch.
-        position: returns (epoch, index of the next batch).
-        lanes: those of this process.
-        carry: whether a batch may go on where the one before ended.
-    """
-
-    def __init__(
-        self,
-        ids: np.ndarray,
-        sampler: Sampler,
-        position: Callable[[], tuple[int, int]],
-        lanes: slice,
-        carry: bool = True,
-    ) -> None:
-        self.ids = ids
-        self.sampler = sampler
-        self.position = position
-        self.lanes = lanes
-        self.carry = carry
-
-    def __len__(self) -> int:
-        return len(self.sampler)
-
-    def __iter__(self) -> Iterator[Batch]:
-        epoch, first = self.position()
-        for batch_index in range(first, len(self)):
-            starts = self.sampler.starts(epoch, batch_index)[self.lanes]
-            inputs_TB, targets_TB = gather(self.ids, starts, self.sampler.num_steps)
-            continues = self.carry and self.sampler.continues(batch_index)
-            yield Batch(inputs_TB, targets_TB, continues)
-
-    # The Trainer takes a loader with these two for resumable: and it is, having no state.
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        pass
-
-
-class HeldOutBatches:
-    """A held-out text from left to right, each character after the first a target once.
-
-    Args:
-        held_out: its batches.
-        process: which of the processes that divide its lanes among them, as evenly as can be.
-        num_processes: how many they are.
-    """
-
-    def __init__(self, held_out: HeldOut, process: int = 0, num_processes: int = 1) -> None:
-        self.held_out = held_out
-        num_lanes = held_out.num_lanes
-        self.lanes = slice(
-            process * num_lanes // num_processes, (process + 1) * num_lanes // num_processes
-        )
-
-    def __len__(self) -> int:
-        return len(self.held_out)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch_index in range(len(self)):
-            inputs_TB, targets_TB, continues = self.held_out.batch(batch_index)
-            if self.lanes.start == self.lanes.stop:
-                # A process without a lane keeps step with the others.
-                yield Batch(
-                    inputs_TB[:, :1], torch.full_like(targets_TB[:, :1], IGNORED), continues
-                )
-            else:
-                yield Batch(inputs_TB[:, self.lanes], targets_TB[:, self.lanes], continues)
-
-
 class CharDataModule(L.LightningDataModule):
     """Batches of a text for character-level language modelling.
 
     Args:
         corpus: a corpus by name: time-machine, war-of-the-worlds, tiny-shakespeare, python-docs.
-        path: a text file of your own; where it is given, ``corpus`` doesn't count.
+        path: a text of your own: a file, several, a folder, a glob, or - for standard input; plain,
+            .gz, .bz2, .xz or .zip (``charlm.text.sources`` says in which order). Where it is given,
+            ``corpus`` doesn't count.
         normalisation: ``book``, ``letters`` or ``none`` (``charlm.text.normalisation.normalise``);
             left out, ``book`` for a corpus by name, and ``none`` for a text of your own.
         max_chars: only this many characters, from the start (the book trains on 10,000).
-        encoding: of the file at ``path``.
-        val_size: the part held out for validation, as a fraction or a number of characters.
+        encoding: of the files at ``path``.
+        documents: the text is many short ones, and the state starts anew with each: ``line`` (one
+            a line), ``file`` (one a file), or the line that stands between two, "" for an empty one.
+        val_size: the part held out for validation, as a fraction or a number of characters; of
+            documents, it begins with one.
         test_size: the same for the test; the text is split in the order train, val, test.
-        sampling: ``sequential`` (lanes, the state carried) or ``random`` (shuffled windows).
+        sampling: ``sequential`` (lanes, the state carried), ``random`` (shuffled windows), or
+            ``documents`` (shuffled documents, packed into lanes).
         num_lanes: B, the rows of a training batch.
         num_steps: T, the characters of a row: how far back-propagation reaches.
         carry: false resets the state at every batch of a sequential partition too: what the book's
@@ -145,7 +79,10 @@ class CharDataModule(L.LightningDataModule):
         val_num_steps: the characters a held-out batch is cut into; doesn't change the result.
         fallback: the corpus to take when ``corpus`` is neither here nor to be downloaded.
         seed: of the epochs' offsets and orders.
-        allow_changed_corpus: go on from a checkpoint though it was trained on another text.
+        allow_changed_corpus: go on from a checkpoint though it was trained on another text, whose
+            vocabulary is kept.
+        base_vocabulary: encode by this one (``Vocabulary.config``), not by the text's own; what it
+            lacks is read as ``<unk>``. On the command line, it is the checkpoint's.
 
     Raises:
         UserError: an unknown name, a file that can't be read, a text too short to be split or
@@ -155,10 +92,11 @@ class CharDataModule(L.LightningDataModule):
     def __init__(
         self,
         corpus: str = "time-machine",
-        path: str | None = None,
+        path: str | list[str] | None = None,
         normalisation: str | None = None,
         max_chars: int | None = None,
         encoding: str = "utf-8",
+        documents: str | None = None,
         val_size: int | float = 0,
         test_size: int | float = 0,
         sampling: str = "sequential",
@@ -170,28 +108,49 @@ class CharDataModule(L.LightningDataModule):
         fallback: str | None = None,
         seed: int = 0,
         allow_changed_corpus: bool = False,
+        base_vocabulary: dict[str, list[str] | str] | None = None,
     ) -> None:
         super().__init__()
         # Where the epoch began that was under way when the run began: its number, and how many
         # batches were trained on before it.
         self._epoch_began = (0, 0)
         self._num_batches = itertools.count(1)
-        if sampling not in SAMPLERS:
-            raise UserError(f"Unknown sampling {sampling!r}: choose one of {', '.join(SAMPLERS)}.")
+        if sampling not in SAMPLINGS:
+            raise UserError(f"Unknown sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}.")
         # Not for the logger to merge with the model's, which has an `encoding` of another kind.
         self.save_hyperparameters(logger=False)
-        if normalisation is None:
-            self.hparams["normalisation"] = "book" if path is None else "none"
+        # Whatever folder a run is resumed from.
+        self.hparams["path"] = absolute(path)
+        base = base_vocabulary or {}
+        for name, given, default in (
+            ("normalisation", normalisation, "book" if path is None else "none"),
+            ("documents", documents, None),
+        ):
+            decided = base.get(name) if base else default if given is None else given
+            if given is not None and given != decided:
+                raise UserError(
+                    f"data.{name} {given} isn't that of the vocabulary which is kept ({decided}): "
+                    "leave it out."
+                )
+            self.hparams[name] = decided
+        if sampling == "documents" and self.hparams["documents"] is None:
+            raise UserError(
+                "data.sampling documents shuffles documents: say with data.documents what they are."
+            )
 
     @cached_property
     def text(self) -> EncodedText:
         """The encoded corpus, read (or downloaded) when it is first asked for."""
         options: Any = self.hparams
-        arguments = (options.normalisation, options.max_chars, options.encoding)
+        arguments: dict[str, Any] = {
+            name: options[name] for name in ("normalisation", "max_chars", "encoding", "documents")
+        }
+        if options.base_vocabulary is not None:
+            arguments["vocabulary"] = Vocabulary.from_config(options.base_vocabulary)
         try:
             corpus = options.corpus if options.path is None else None
             with one_at_a_time():
-                text = encode_corpus(corpus, options.path, *arguments)
+                text = encode_corpus(corpus, options.path, **arguments)
         except CorpusUnavailable as unavailable:
             if options.fallback is None:
                 raise
@@ -199,9 +158,11 @@ class CharDataModule(L.LightningDataModule):
                 f"*** Training on {options.fallback} INSTEAD of {options.corpus}: {unavailable}",
                 file=sys.stderr,
             )
-            text = encode_corpus(options.fallback, None, *arguments)
+            text = encode_corpus(options.fallback, None, **arguments)
         if options.path is not None and text.losses.is_worth_telling:
             tell(text.losses.sentence(text.name, options.normalisation))
+        if text.unknown.num_lost:
+            tell(text.unknown.unknown_sentence(text.name))
         return text
 
     @property
@@ -226,7 +187,7 @@ class CharDataModule(L.LightningDataModule):
     @cached_property
     def split(self) -> Split:
         """Where the text is divided into training, validation and test text."""
-        return split(len(self.text.ids), self.hparams["val_size"], self.hparams["test_size"])
+        return split_text(self.text, self.hparams["val_size"], self.hparams["test_size"])
 
     @property
     def num_training_characters(self) -> int:
@@ -237,9 +198,13 @@ class CharDataModule(L.LightningDataModule):
     def sampler(self) -> Sampler:
         """Which characters form batch k of epoch e."""
         options: Any = self.hparams
-        return SAMPLERS[options.sampling](
-            len(self.split.train), options.num_lanes, options.num_steps, options.seed
-        )
+        sizes = (options.num_lanes, options.num_steps, options.seed)
+        mark_id = self.text.vocabulary.mark_id
+        if options.sampling == "documents" and mark_id is not None:
+            bounds = document_bounds(self._part(self.split.train), mark_id)
+            self.text.release()
+            return DocumentSampler(bounds, *sizes)
+        return SAMPLERS[options.sampling](len(self.split.train), *sizes)
 
     def prepare_data(self) -> None:
         # By one process of each machine, before the others ask for it.
@@ -264,6 +229,7 @@ class CharDataModule(L.LightningDataModule):
             self._position,
             lanes,
             self.hparams["carry"],
+            self.text.vocabulary.mark_id,
         )
 
     def val_dataloader(self) -> HeldOutBatches:
@@ -282,11 +248,12 @@ class CharDataModule(L.LightningDataModule):
         # Every batch of any loop comes by here; of a mapped text, what was read is let go of.
         if next(self._num_batches) % BATCHES_PER_RELEASE == 0:
             self.text.release()
-        inputs_TB, targets_TB, continues = batch
+        inputs_TB, targets_TB, continues, begins_TB = batch
         return Batch(
             inputs_TB.to(device, non_blocking=True),
             targets_TB.to(device, non_blocking=True),
             continues,
+            None if begins_TB is None else begins_TB.to(device, non_blocking=True),
         )
 
     def _part(self, bounds: range) -> np.ndarray:
@@ -294,10 +261,9 @@ class CharDataModule(L.LightningDataModule):
 
     def _held_out(self, bounds: range) -> HeldOutBatches:
         options: Any = self.hparams
-        return HeldOutBatches(
-            HeldOut(self._part(bounds), options.val_num_lanes, options.val_num_steps),
-            *self._process,
-        )
+        mark_id = self.text.vocabulary.mark_id
+        sizes = (options.val_num_lanes, options.val_num_steps)
+        return HeldOutBatches(HeldOut(self._part(bounds), *sizes, mark_id=mark_id), *self._process)
 
     @property
     def _process(self) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from typing import final
 import numpy as np
 import torch
 
-from charlm.data.samplers import IGNORED, Batch, check_sizes
+from charlm.data.batch import IGNORED, Batch, begins
+from charlm.data.samplers import check_sizes
 from charlm.errors import UserError
 
 # Of windows, so many are read side by side: it bounds the memory, not the result.
@@ -33,13 +34,19 @@ class HeldOut:
         num_steps: T, doesn't change the result.
         window: instead, how many targets a piece has (the last one: what is left), each beginning
             with one character of context.
+        mark_id: what stands between documents (``Vocabulary.mark_id``), if the text has any.
 
     Raises:
         UserError: B, T or the window below 1, or a text without a single target.
     """
 
     def __init__(
-        self, ids: np.ndarray, num_lanes: int, num_steps: int, window: int | None = None
+        self,
+        ids: np.ndarray,
+        num_lanes: int,
+        num_steps: int,
+        window: int | None = None,
+        mark_id: int | None = None,
     ) -> None:
         check_sizes(num_lanes, num_steps)
         if window is not None and window < 1:
@@ -50,6 +57,7 @@ class HeldOut:
                 "val_size or test_size."
             )
         self.ids = ids
+        self.mark_id = mark_id
         self.num_steps = num_steps
         num_targets = len(ids) - 1
         if window is None:
@@ -86,8 +94,10 @@ class HeldOut:
         targets_TB = self.ids[places_TB].astype(np.int64)
         inputs_TB[~is_target_TB] = 0
         targets_TB[~is_target_TB] = IGNORED
+        inputs = torch.from_numpy(inputs_TB)
         return Batch(
-            torch.from_numpy(inputs_TB),
+            inputs,
             torch.from_numpy(targets_TB),
-            continues=batch_index % self.batches_per_group > 0,
+            batch_index % self.batches_per_group > 0,
+            begins(inputs, self.mark_id),
         )

@@ -8,28 +8,15 @@ the Dataset"): sequential partition (lanes) and random sampling (windows).
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, final
+from typing import final
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from charlm.data.permutation import Permutation
 from charlm.errors import UserError
 
-# Where a row of an evaluation batch has run out of text: torch's own cross-entropy skips it.
-IGNORED = -100
-
-
-class Batch(NamedTuple):
-    """B rows of T characters each, and the character after each.
-
-    ``continues`` says whether row b goes on where row b of the batch before ended; if not, every
-    row starts anew, from the zero state.
-    """
-
-    inputs_TB: Tensor
-    targets_TB: Tensor
-    continues: bool
+# So many batches' windows are computed at once.
+BATCHES_AT_ONCE = 64
 
 
 class Sampler(ABC):
@@ -40,15 +27,23 @@ class Sampler(ABC):
         num_lanes: B, the rows of a batch.
         num_steps: T, the characters of a row.
         seed: which sequence of epochs.
+        least: the fewest characters that make a batch; none: B·T + T, of one batch at the largest
+            offset (T - 1), with the last target.
 
     Raises:
         UserError: B or T below 1, or a text too short for one batch.
     """
 
-    def __init__(self, num_characters: int, num_lanes: int, num_steps: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        num_characters: int,
+        num_lanes: int,
+        num_steps: int,
+        seed: int = 0,
+        least: int | None = None,
+    ) -> None:
         check_sizes(num_lanes, num_steps)
-        # One batch, at the largest offset (T - 1), with the last target: B·T + T characters.
-        least = (num_lanes + 1) * num_steps
+        least = least or (num_lanes + 1) * num_steps
         if num_characters < least:
             raise UserError(
                 f"The training text has {num_characters:,} characters, too short for {num_lanes} "
@@ -69,8 +64,8 @@ class Sampler(ABC):
         return np.random.default_rng([self.seed, epoch])
 
     @abstractmethod
-    def starts(self, epoch: int, batch_index: int) -> np.ndarray:
-        """Where in the text each of the B rows begins, [B]."""
+    def places(self, epoch: int, batch_index: int) -> np.ndarray:
+        """Where in the text the characters of the B rows stand, and the one after, [T + 1, B]."""
 
     @abstractmethod
     def continues(self, batch_index: int) -> bool:
@@ -81,8 +76,19 @@ class Sampler(ABC):
             raise IndexError(f"batch {batch_index} of {len(self)}")
 
 
+class StretchSampler(Sampler):
+    """A sampler whose rows are stretches of the text."""
+
+    @abstractmethod
+    def starts(self, epoch: int, batch_index: int) -> np.ndarray:
+        """Where in the text each of the B rows begins, [B]."""
+
+    def places(self, epoch: int, batch_index: int) -> np.ndarray:
+        return self.starts(epoch, batch_index) + np.arange(self.num_steps + 1)[:, None]
+
+
 @final
-class LaneSampler(Sampler):
+class LaneSampler(StretchSampler):
     """Sequential partition: the text in B lanes side by side, read from left to right.
 
     Each epoch begins at its own random offset in [0, T). Row b of batch k+1 begins where row b
@@ -108,7 +114,7 @@ class LaneSampler(Sampler):
 
 
 @final
-class WindowSampler(Sampler):
+class WindowSampler(StretchSampler):
     """Random sampling: windows of T characters that don't overlap, in random order.
 
     Each epoch cuts the windows from its own random offset in [0, T) and shuffles them. Rows of
@@ -117,27 +123,33 @@ class WindowSampler(Sampler):
 
     def starts(self, epoch: int, batch_index: int) -> np.ndarray:
         self.check_index(batch_index)
-        offset, order = self._order(epoch)
-        rows = order[batch_index * self.num_lanes : (batch_index + 1) * self.num_lanes]
-        return offset + rows.astype(np.int64) * self.num_steps
+        self._begin(epoch)
+        rows = self._rows(batch_index // BATCHES_AT_ONCE)
+        first = batch_index % BATCHES_AT_ONCE * self.num_lanes
+        return self._offset + rows[first : first + self.num_lanes] * self.num_steps
 
     def continues(self, batch_index: int) -> bool:
         return False
 
-    def _order(self, epoch: int) -> tuple[int, np.ndarray]:
+    def _begin(self, epoch: int) -> None:
         if getattr(self, "_epoch", None) != epoch:
             random = self.random(epoch)
-            offset = int(random.integers(self.num_steps))
-            num_windows = (self.num_characters - offset - 1) // self.num_steps
-            # In the smallest type: a text of a gigabyte has 30 million windows.
-            self._windows = np.arange(num_windows, dtype=np.min_scalar_type(num_windows))
-            random.shuffle(self._windows)
-            self._offset = offset
+            self._offset = int(random.integers(self.num_steps))
+            num_windows = (self.num_characters - self._offset - 1) // self.num_steps
+            self._order = Permutation(num_windows, random)
+            self._group = -1
             self._epoch = epoch
-        return self._offset, self._windows
+
+    def _rows(self, group: int) -> np.ndarray:
+        """Which windows form a group of batches: a few at once take little longer than one."""
+        if self._group != group:
+            size = BATCHES_AT_ONCE * self.num_lanes
+            places = np.arange(group * size, min((group + 1) * size, self._order.size))
+            self._windows, self._group = self._order(places), group
+        return self._windows
 
 
-SAMPLERS: dict[str, type[Sampler]] = {"sequential": LaneSampler, "random": WindowSampler}
+SAMPLERS: dict[str, type[StretchSampler]] = {"sequential": LaneSampler, "random": WindowSampler}
 
 
 def check_sizes(num_lanes: int, num_steps: int) -> None:
@@ -160,10 +172,3 @@ def share(num_lanes: int, process: int, num_processes: int) -> slice:
         )
     each = num_lanes // num_processes
     return slice(process * each, (process + 1) * each)
-
-
-def gather(ids: np.ndarray, starts: np.ndarray, num_steps: int) -> tuple[Tensor, Tensor]:
-    """Inputs and targets [T, B] of the rows that begin at ``starts``: targets are one further."""
-    places = starts + np.arange(num_steps + 1)[:, None]
-    rows_TB = torch.from_numpy(ids[places].astype(np.int64))
-    return rows_TB[:-1], rows_TB[1:]

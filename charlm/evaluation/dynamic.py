@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from charlm.data.batch import Batch
 from charlm.data.held_out import HeldOut
 from charlm.errors import UserError
 from charlm.evaluation.protocol import first_log_probabilities, log_probabilities
@@ -72,36 +73,43 @@ class DynamicEvaluation:
         return cls(**stored | {name: value for name, value in given.items() if value is not None})
 
 
-def gradient_rms(model: CharLM, ids: np.ndarray, segment: int) -> list[Tensor]:
+def gradient_rms(
+    model: CharLM, ids: np.ndarray, segment: int, mark_id: int | None = None
+) -> list[Tensor]:
     """r of each parameter: the root mean square of its gradient over segments of a text.
 
     Args:
         ids: the training text, at least two characters.
         segment: M.
+        mark_id: what stands between documents, if the text has any.
     """
     model = copy.deepcopy(model).eval()
     parameters = list(model.parameters())
     squares = [torch.zeros_like(parameter) for parameter in parameters]
-    held_out = HeldOut(ids, LANES, segment)
+    held_out = HeldOut(ids, LANES, segment, mark_id=mark_id)
     num_segments = min(SEGMENTS, len(held_out))
     state = None
     for k in range(num_segments):
         batch = held_out.batch(k)
-        _, loss, state = _predict(model, batch.inputs_TB, batch.targets_TB, state)
+        _, loss, state = _predict(model, batch, state)
         for square, gradient in zip(squares, _gradients(loss, parameters), strict=True):
             square.addcmul_(gradient, gradient)
     return [square.div_(num_segments).sqrt_() for square in squares]
 
 
 def dynamic_predictions(
-    model: CharLM, ids: np.ndarray, settings: DynamicEvaluation, rms: list[Tensor]
+    model: CharLM,
+    ids: np.ndarray,
+    settings: DynamicEvaluation,
+    rms: list[Tensor],
+    mark_id: int | None = None,
 ) -> Iterator[Prediction]:
     """Each of the N characters ``ids`` predicted once, in order, and learnt from afterwards.
 
     The model is left as it is: it's a copy of it that learns.
 
     Args:
-        rms: see ``gradient_rms``.
+        rms, mark_id: see ``gradient_rms``.
 
     Raises:
         UserError: the weights diverge.
@@ -117,11 +125,11 @@ def dynamic_predictions(
     mean = max(mean, torch.finfo(torch.float32).tiny)
     rates = [settings.rate / (r + EPSILON * mean) for r in rms]
     pulls = [(settings.decay / mean * r).clamp(max=1) for r in rms]
-    held_out = HeldOut(ids, 1, settings.segment)
+    held_out = HeldOut(ids, 1, settings.segment, mark_id=mark_id)
     state = None
     for k in range(len(held_out)):
         batch = held_out.batch(k)
-        logits_M1V, loss, state = _predict(learning, batch.inputs_TB, batch.targets_TB, state)
+        logits_M1V, loss, state = _predict(learning, batch, state)
         places_M = held_out.places(k)[:, 0]
         if not math.isfinite(loss.item()):
             raise UserError(
@@ -139,12 +147,13 @@ def dynamic_predictions(
 
 @torch.enable_grad()
 def _predict(
-    model: CharLM, inputs_TB: Tensor, targets_TB: Tensor, state: ModelState | None
+    model: CharLM, batch: Batch, state: ModelState | None
 ) -> tuple[Tensor, Tensor, ModelState]:
     """Logits [T, B, V], the mean loss, and the detached state after."""
     device = model.output.weight.device
-    logits_TBV, state = model(inputs_TB.to(device), state)
-    loss = F.cross_entropy(logits_TBV.flatten(0, 1), targets_TB.to(device).flatten())
+    begins_TB = None if batch.begins_TB is None else batch.begins_TB.to(device)
+    logits_TBV, state = model(batch.inputs_TB.to(device), state, begins_TB)
+    loss = F.cross_entropy(logits_TBV.flatten(0, 1), batch.targets_TB.to(device).flatten())
     return logits_TBV, loss, detach(state)
 
 

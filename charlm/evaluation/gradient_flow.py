@@ -8,11 +8,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.model import CharLM, ModelState, detach
+from charlm.recurrence.documents import begin
 
 
 @torch.enable_grad()
 def gradient_flow(
-    model: CharLM, ids_TB: Tensor, targets_B: Tensor, state: ModelState | None = None
+    model: CharLM,
+    ids_TB: Tensor,
+    targets_B: Tensor,
+    state: ModelState | None = None,
+    begins_TB: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """‖∂L_t/∂s_(t-k)‖ of every layer's state s, at lags k = 0 .. T-1 (d2l.ai, "Backpropagation
     Through Time"; Pascanu et al. 2013).
@@ -25,6 +30,7 @@ def gradient_flow(
         ids_TB: a window of symbol ids.
         targets_B: the characters after it.
         state: before the window (none: zeros).
+        begins_TB: where a document begins (bool; none: nowhere).
 
     Returns:
         By ``layer1.hidden`` (and ``layer1.memory`` of an LSTM): the norms [T, B], k = 0 first.
@@ -37,7 +43,9 @@ def gradient_flow(
     # The eager loop, with every state in between kept.
     for number, (cell, cell_state) in enumerate(zip(model.cells, state, strict=True), start=1):
         outputs = []
-        for preactivation_BG in cell.project(inputs):
+        for t, preactivation_BG in enumerate(cell.project(inputs)):
+            if begins_TB is not None:
+                cell_state = begin(cell, cell_state, begins_TB[t])
             cell_state = cell.step(preactivation_BG, cell_state)
             outputs.append(cell_state[0])
             for name, part_BH in zip(cell.state_names, cell_state, strict=True):

@@ -73,7 +73,10 @@ class Networks:
     def static(self, lanes: int = 1, window: int | None = None) -> Reading:
         """With the weights as they are; see ``charlm.evaluation.scoring.check_protocol``."""
         return lambda ids: average(
-            [predictions(trained.model, ids, lanes, window) for trained in self.trained]
+            [
+                predictions(each.model, ids, lanes, window, mark_id=self.vocabulary.mark_id)
+                for each in self.trained
+            ]
         )
 
     def settings(self, **given: float | None) -> list[DynamicEvaluation]:
@@ -84,12 +87,13 @@ class Networks:
 
     def dynamic(self, settings: Sequence[DynamicEvaluation], training_ids: np.ndarray) -> Reading:
         """With weights that go on learning, each network's on its own."""
+        mark_id = self.vocabulary.mark_id
         learning = [
-            (trained.model, each, gradient_rms(trained.model, training_ids, each.segment))
+            (trained.model, each, gradient_rms(trained.model, training_ids, each.segment, mark_id))
             for trained, each in zip(self.trained, settings, strict=True)
         ]
         return lambda ids: average(
-            [dynamic_predictions(model, ids, each, rms) for model, each, rms in learning]
+            [dynamic_predictions(model, ids, each, rms, mark_id) for model, each, rms in learning]
         )
 
 

@@ -4,14 +4,15 @@
 
 -log p(x_1 ... x_N) = -Σ_i log p(x_i | x_1 ... x_{i-1}), in float64 over all N characters, each of
 them once. The first has nothing before it: it is predicted by the output layer on a hidden state
-of zeros, p(x_1) = softmax(bias). How the others are read, ``charlm.data.held_out`` says.
+of zeros, p(x_1) = softmax(bias). How the others are read, ``charlm.data.held_out`` says. Of
+documents, the first mark is no character of theirs and isn't counted; the mark after each is.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from charlm.data.samplers import IGNORED, Batch
+from charlm.data.batch import IGNORED, Batch
 from charlm.model import CharLM, ModelState
 
 
@@ -39,7 +40,7 @@ def summed_nats(
     Returns:
         The summed nats and the number of characters, and the state after the batch.
     """
-    logits_TBV, state = model(batch.inputs_TB, state)
+    logits_TBV, state = model(batch.inputs_TB, state, batch.begins_TB)
     targets = batch.targets_TB.flatten()
     log_p_MV = log_probabilities(logits_TBV.flatten(0, 1))
     nats = F.nll_loss(log_p_MV, targets, ignore_index=IGNORED, reduction="sum")

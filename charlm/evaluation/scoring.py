@@ -95,12 +95,14 @@ def predictions(
     lanes: int = 1,
     window: int | None = None,
     rows: int = ROWS,
+    mark_id: int | None = None,
 ) -> Iterator[Prediction]:
     """Each of the N characters ``ids`` predicted once, the model's weights as they are.
 
     Args:
         lanes, window: see ``check_protocol``.
         rows: T × B of one call of the model; doesn't change the result.
+        mark_id: what stands between documents, if the text has any.
     """
     yield np.zeros(1, dtype=np.int64), first_log_probabilities(model)[None]
     if len(ids) < 2:
@@ -108,11 +110,13 @@ def predictions(
     device = model.output.weight.device
     side_by_side = lanes if window is None else MAX_WINDOWS
     num_steps = max(1, rows // min(side_by_side, len(ids) - 1))
-    held_out = HeldOut(ids, lanes, num_steps, window)
+    held_out = HeldOut(ids, lanes, num_steps, window, mark_id)
     state = None
     for k in range(len(held_out)):
         batch, places_TB = held_out.batch(k), held_out.places(k)
-        logits_TBV, state = model(batch.inputs_TB.to(device), state if batch.continues else None)
+        begins_TB = None if batch.begins_TB is None else batch.begins_TB.to(device)
+        before = state if batch.continues else None
+        logits_TBV, state = model(batch.inputs_TB.to(device), before, begins_TB)
         is_target_TB = places_TB >= 0
         logits_MV = logits_TBV[torch.from_numpy(is_target_TB).to(device)]
         yield places_TB[is_target_TB], log_probabilities(logits_MV)
@@ -143,20 +147,20 @@ def score(
     text, ids = encode(vocabulary, text)
     was_training = model.training
     model.eval()
-    predicted = predictions(model, ids, lanes, window, rows)
+    predicted = predictions(model, ids, lanes, window, rows, vocabulary.mark_id)
     try:
-        return summarise(text, ids, predicted, top_k)
+        return summarise(text, ids, predicted, top_k, vocabulary.mark_id)
     finally:
         model.train(was_training)
 
 
 def encode(vocabulary: Vocabulary, text: str) -> tuple[str, np.ndarray]:
-    """The text normalised as the training text was, and its ids [N].
+    """The text normalised as the training text was, its documents with their marks; its ids [N].
 
     Raises:
         UserError: nothing is left of it.
     """
-    text = vocabulary.normalise(text)
+    text = vocabulary.prepare(text)
     if not text:
         raise UserError(
             f"Nothing is left of the text after the normalisation {vocabulary.normalisation!r} of "
@@ -165,13 +169,20 @@ def encode(vocabulary: Vocabulary, text: str) -> tuple[str, np.ndarray]:
     return text, vocabulary.encode(text)
 
 
-def summarise(text: str, ids: np.ndarray, predicted: Iterable[Prediction], top_k: int = 0) -> Score:
+def summarise(
+    text: str,
+    ids: np.ndarray,
+    predicted: Iterable[Prediction],
+    top_k: int = 0,
+    mark_id: int | None = None,
+) -> Score:
     """The score of a text whose every place is predicted once, in whatever order.
 
     Args:
         text: normalised.
         ids: its ids, [N].
         top_k: K.
+        mark_id: what stands between documents: before the first of them, it doesn't count.
 
     Raises:
         UserError: the predictions aren't numbers.
@@ -200,4 +211,7 @@ def summarise(text: str, ids: np.ndarray, predicted: Iterable[Prediction], top_k
         top_ids_NK = np.concatenate([ids_MK for _, ids_MK, _ in tops])[order]
         top_probabilities_NK = np.concatenate([p_MK for _, _, p_MK in tops])[order]
     num_unknown = int((ids == UNKNOWN_ID).sum())
+    if mark_id is not None and ids[0] == mark_id:
+        text, nats_N = text[1:], nats_N[1:]
+        top_ids_NK, top_probabilities_NK = top_ids_NK[1:], top_probabilities_NK[1:]
     return Score(text, nats_N, num_unknown, top_ids_NK, top_probabilities_NK)

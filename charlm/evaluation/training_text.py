@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlm.errors import UserError
-from charlm.text.corpora import CORPORA, split
-from charlm.text.encoding import encode_corpus
+from charlm.text.corpora import CORPORA
+from charlm.text.encoding import encode_corpus, split_text
 from charlm.text.vocabulary import Vocabulary
 
 OPTIONS = ("normalisation", "max_chars", "encoding")
@@ -47,18 +47,21 @@ def read_part(data: Mapping[str, Any] | None, part: str = "train") -> Part:
     if not data or "corpus_digest" not in data:
         raise UserError("The checkpoint doesn't tell what text it was trained on.")
     name = data["corpus_used"]
+    base = data.get("base_vocabulary")
     is_corpus = data["path"] is None and name in CORPORA
     try:
         text = encode_corpus(
             name if is_corpus else None,
             None if is_corpus else data["path"],
-            *(data[option] for option in OPTIONS),
+            **{option: data[option] for option in OPTIONS},
+            documents=data.get("documents"),
+            vocabulary=Vocabulary.from_config(base) if base else None,
         )
     except UserError as error:
         raise UserError(f"The training text can't be read again: {error}") from error
     if text.digest != data["corpus_digest"]:
         raise UserError(f"The training text {name} has changed since the model was trained.")
-    bounds = getattr(split(len(text.ids), data["val_size"], data["test_size"]), part)
+    bounds = getattr(split_text(text, data["val_size"], data["test_size"]), part)
     if not len(bounds):
         raise UserError(f"Nothing of {name} was held out as {part} (data.{part}_size is 0).")
     return Part(name, text.ids[bounds.start : bounds.stop], text.vocabulary)

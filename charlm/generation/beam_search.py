@@ -32,7 +32,7 @@ def beam_search(
 
     Of all continuations of the K likeliest texts so far, the K likeliest are kept, ``num_chars``
     times (d2l.ai, "Beam Search", with its length penalty α = 1). A text that comes to the end of
-    ``stop`` is complete, and no longer takes a beam. Of equally likely ones the one that stands
+    ``stop`` or to a document's end is complete, and no longer takes a beam. Of equally likely ones the one that stands
     first in the order of ids is taken. With one beam it is the greedy choice; with as many beams
     as there are texts, exhaustive search.
 
@@ -50,6 +50,7 @@ def beam_search(
     if num_beams < 1:
         raise UserError(f"num_beams is {num_beams}: it must be at least 1.")
     stop_ids = tuple(encode_stop(context.vocabulary, stop))
+    mark, mark_id = context.vocabulary.mark, context.vocabulary.mark_id
     stepper, state = context.stepper, context.state
     beams = [Beam((), 0.0)]
     complete: list[Beam] = []
@@ -65,7 +66,7 @@ def beam_search(
             if len(grown) == num_beams or log_p == -np.inf:
                 break
             beam = Beam((*beams[parent].ids, id_), log_p)
-            if stop_ids and beam.ids[-len(stop_ids) :] == stop_ids:
+            if id_ == mark_id or (stop_ids and beam.ids[-len(stop_ids) :] == stop_ids):
                 complete.append(beam)
                 continue
             grown.append(beam)
@@ -77,4 +78,5 @@ def beam_search(
             np.array([beam.ids[-1] for beam in beams]), choose_lanes(state, parents)
         )
     best = min(complete + beams, key=lambda beam: (-beam.score, beam.ids))
-    return context.vocabulary.decode(best.ids), best.score
+    text = context.vocabulary.decode(best.ids)
+    return text.removesuffix(mark) if mark else text, best.score

@@ -22,13 +22,13 @@ FORMAT = "charlm context 1"
 
 
 def check_prefix(vocabulary: Vocabulary, prefix: str) -> str:
-    """The normalised prefix.
+    """The normalised prefix; of a document it may be empty: it then begins with its first character.
 
     Raises:
         UserError: nothing is left of it, or it has characters that the vocabulary lacks.
     """
     normalised = vocabulary.normalise(prefix)
-    if not normalised:
+    if not normalised and vocabulary.mark is None:
         raise UserError(
             f"The prefix {prefix!r} is empty once it is normalised ({vocabulary.normalisation}): "
             "give at least one character for the model to start from."
@@ -113,12 +113,23 @@ class Context:
         Raises:
             UserError: see ``check_prefix``.
         """
+        return self._begun().read(text)
+
+    def _begun(self) -> "Context":
+        """At the start of a text; of a document, after the mark before it."""
         start = self.stepper.initial_state(1)
-        return Context(self.stepper, self.vocabulary, start, self._model).read(text)
+        context = Context(self.stepper, self.vocabulary, start, self._model)
+        mark_id = self.vocabulary.mark_id
+        return context if mark_id is None else context.read_ids([mark_id])
 
     def read_ids(self, ids: list[int]) -> "Context":
-        """The context after the characters with these ids."""
-        state = self.stepper.read(ids, self.state)
+        """The context after the characters with these ids; with a mark, a document begins."""
+        state, mark_id = self.state, self.vocabulary.mark_id
+        if mark_id in ids:
+            # Nothing before the last mark is felt after it.
+            ids = ids[len(ids) - 1 - ids[::-1].index(mark_id) :]
+            state = self.stepper.initial_state(1)
+        state = self.stepper.read(ids, state)
         return Context(self.stepper, self.vocabulary, state, self._model)
 
     def stream(
@@ -200,9 +211,9 @@ def restore(path: str | Path, model: CharLM, vocabulary: Vocabulary) -> Context:
 
 
 def begin(model: CharLM, vocabulary: Vocabulary) -> Context:
-    """The context at a text's start, before anything was read."""
+    """The context at a text's start, before anything was read but the mark before a document."""
     stepper = Stepper(model)
-    return Context(stepper, vocabulary, stepper.initial_state(1), model)
+    return Context(stepper, vocabulary, stepper.initial_state(1), model)._begun()
 
 
 def _digest(model: CharLM, vocabulary: Vocabulary) -> str:
@@ -253,7 +264,8 @@ class Continuation(Iterator[str]):
         return self._context.vocabulary.symbols[id_]
 
     def until(self, num_chars: int, stop: str | None = None) -> Iterator[str]:
-        """The next characters, ``num_chars`` at most, to the end of the first ``stop`` in them.
+        """The next characters, ``num_chars`` at most, to the end of the first ``stop`` in them, or
+        to the document's end; its mark isn't one of them.
 
         Raises:
             UserError: a negative number, or see ``encode_stop``; at once, not on the way.
@@ -266,6 +278,8 @@ class Continuation(Iterator[str]):
         tail = ""
         for _ in range(num_chars):
             character = next(self)
+            if character == self._context.vocabulary.mark:
+                return
             yield character
             if stop:
                 tail = (tail + character)[-len(stop) :]

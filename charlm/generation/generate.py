@@ -95,6 +95,7 @@ def generate_many(
                 sampling,
                 range(first_seed + start, first_seed + start + len(group)),
                 stop_ids,
+                vocabulary.mark_id,
             )
             for text, continuation in zip(group, ids, strict=True):
                 yield text + vocabulary.decode(continuation)

@@ -22,6 +22,7 @@ def continue_all(
     sampling: SamplingOptions,
     seeds: Sequence[int | None],
     stop: Sequence[int] = (),
+    mark_id: int | None = None,
 ) -> list[list[int]]:
     """The ids that follow each context: ``num_chars``, or fewer where they come to ``stop``.
 
@@ -30,6 +31,8 @@ def continue_all(
         sampling: how characters are chosen.
         seeds: of each lane.
         stop: ids at whose first occurrence a lane ends, or none.
+        mark_id: of the mark at which a document ends, and its lane with it; the mark isn't
+            returned.
 
     Raises:
         UserError: the model's predictions aren't finite numbers.
@@ -44,8 +47,13 @@ def continue_all(
         ids_B = sampling.choose(stepper.logits(state), numbers)
         for lane, id_ in zip(going, ids_B.tolist(), strict=True):
             lane.append(id_)
-        if stop:
-            rows = [row for row, lane in enumerate(going) if lane[-len(stop) :] != stop]
+        if stop or mark_id is not None:
+            rows = []
+            for row, lane in enumerate(going):
+                if lane[-1] == mark_id:
+                    lane.pop()
+                elif not stop or lane[-len(stop) :] != stop:
+                    rows.append(row)
             if not rows:
                 break
             if len(rows) < len(going):

@@ -1,18 +1,14 @@
 """A text as an array of ids, memory-mapped where it is large.
 
-A large file is encoded once, one piece in memory at a time, into ``~/.cache/charlm``; what a
-later run reads is that file, and of it only what the training touches. It begins with one line of
-JSON (the header), then come the ids, little-endian.
+A large text is encoded once, one piece in memory at a time, into ``~/.cache/charlm``; what a later
+run reads is that file (``charlm.text.cache``), and of it only what the training touches.
 """
 
-import contextlib
 import hashlib
 import json
 import mmap
-import os
 import shutil
 import sys
-import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,19 +19,30 @@ import numpy as np
 from tqdm import tqdm
 
 from charlm.errors import UserError
-from charlm.text.corpora import cache_directory, data_directory, read_corpus, writable_directory
-from charlm.text.files import atomic_writer, iterate_text, open_binary, read_text
-from charlm.text.losses import LossCounter, Losses
+from charlm.text import cache
+from charlm.text.corpora import (
+    Split,
+    cache_directory,
+    data_directory,
+    read_corpus,
+    split,
+    writable_directory,
+)
+from charlm.text.documents import marked_pieces
+from charlm.text.files import atomic_writer
+from charlm.text.losses import MOST_NAMED, LossCounter, Losses
 from charlm.text.normalisation import check_normalisation, normalise_pieces
+from charlm.text.sources import Paths, Source, joined
 from charlm.text.vocabulary import Vocabulary, code_points
 
-# A file from this size on is mapped; below, its text and ids are held in memory.
+# A text from this size on is mapped; below, its text and ids are held in memory.
 LARGE_FILE_BYTES = 32 * 2**20
 # Small enough for the processor's cache, large enough that a piece costs more than its call.
 PIECE_BYTES = 2**18
 # Part of the cached file's name: another layout or meaning is another file.
-FORMAT = 2
-MAX_HEADER_BYTES = 2**25
+FORMAT = 3
+
+Texts = Iterable[Iterable[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +50,15 @@ class EncodedText:
     """N characters as ids.
 
     Args:
-        name: the corpus's name, or the path of the file.
+        name: the corpus's name, or the path that names the text.
         ids: [N], read-only, of ``vocabulary.dtype``.
-        vocabulary: of the whole normalised text, whether or not the ids are cut short.
+        vocabulary: of the whole normalised text, whether or not the ids are cut short; or the one
+            that was given.
         digest: SHA-256 (hexadecimal) of the vocabulary (normalisation, characters and their
             order) and of the N ids: equal exactly if the same characters are encoded in the same
             way. Text that ``max_chars`` cuts off doesn't count, but for the vocabulary.
         losses: what the normalisation has left out of the whole text.
+        unknown: what of the whole normalised text the vocabulary lacks.
         cached: the file that is mapped, if the text is.
         mapping: its mapping.
     """
@@ -59,6 +68,7 @@ class EncodedText:
     vocabulary: Vocabulary
     digest: str
     losses: Losses
+    unknown: Losses
     cached: Path | None = None
     mapping: mmap.mmap | None = field(default=None, repr=False)
 
@@ -69,7 +79,8 @@ class EncodedText:
         # A mapped text goes to another process by name, not by content.
         if self.cached is not None:
             return _map, (self.name, self.cached, len(self.ids))
-        return EncodedText, (self.name, self.ids, self.vocabulary, self.digest, self.losses)
+        content = (self.name, self.ids, self.vocabulary, self.digest, self.losses, self.unknown)
+        return EncodedText, content
 
     def release(self) -> None:
         """Let go of the memory of a mapped text that was read; ``ids`` stay valid.
@@ -83,20 +94,24 @@ class EncodedText:
 
 def encode_corpus(
     corpus: str | None = None,
-    path: str | os.PathLike[str] | None = None,
+    path: Paths | None = None,
     normalisation: str = "none",
     max_chars: int | None = None,
     encoding: str = "utf-8",
+    documents: str | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> EncodedText:
-    """Read, normalise and encode a named corpus or a file.
+    """Read, normalise and encode a named corpus or a text of one's own.
 
     Args:
         corpus: name of a corpus (``charlm.text.corpora.CORPORA``).
-        path: a file instead; one of ``LARGE_FILE_BYTES`` or more is mapped.
+        path: files instead (``charlm.text.sources``); ``LARGE_FILE_BYTES`` or more are mapped.
         normalisation: see ``charlm.text.normalisation.normalise``.
         max_chars: encode only so many characters of the normalised text, as the book does
             (``max_tokens``); its vocabulary is that of the whole text.
-        encoding: of the file at ``path``.
+        encoding: of the files.
+        documents: how documents are told apart (``charlm.text.documents``); none: all is one text.
+        vocabulary: encode by this one, its normalisation and documents; none: by the text's own.
 
     Raises:
         UserError: not exactly one of ``corpus`` and ``path`` is given; the text can't be had
@@ -109,58 +124,136 @@ def encode_corpus(
     if max_chars is not None and max_chars < 1:
         raise UserError(f"max_chars is {max_chars}: it must be at least 1, or null for all.")
     check_normalisation(normalisation)
+    encoder = Encoder(normalisation, documents, vocabulary)
     if corpus is not None:
-        return _encode_in_memory(corpus, [read_corpus(corpus)], normalisation, max_chars)
+        return _encode_in_memory(corpus, [[read_corpus(corpus)]], encoder, max_chars)
     assert path is not None
-    name = os.fspath(path)
+    source = Source(path)
     # What is no regular file (a pipe) can be read only once.
-    if not os.path.isfile(name):
-        return _encode_in_memory(name, [read_text(name, encoding)], normalisation, max_chars)
-    if os.path.getsize(name) < LARGE_FILE_BYTES:
-        pieces = list(iterate_text(name, encoding, PIECE_BYTES))
-        return _encode_in_memory(name, pieces, normalisation, max_chars)
-    before = os.stat(name)
-    cached = _cached_path(name, normalisation, encoding)
-    if _read_header(cached) is None:
-        _encode_to_file(cached, name, before, normalisation, encoding)
-    return _map(name, cached, max_chars)
+    can_be_mapped = source.can_be_read_again
+    if not can_be_mapped or source.num_bytes < LARGE_FILE_BYTES:
+        limit = LARGE_FILE_BYTES if can_be_mapped else sys.maxsize
+        texts = _held(source.texts(encoding, PIECE_BYTES), limit)
+        if texts is not None:
+            return _encode_in_memory(source.name, texts, encoder, max_chars)
+    before = source.version()
+    cached = _cached_path(source, encoder, encoding)
+    if cache.open_mapped(cached) is None:
+        _encode_to_file(cached, source, before, encoder, encoding)
+        cache.make_room(cached.parent, cached)
+    return _map(source.name, cached, max_chars)
+
+
+def split_text(text: EncodedText, val_size: float, test_size: float) -> Split:
+    """``split`` of an encoded text; of documents, each part begins with a mark and ends with one.
+
+    So no document is divided, and neighbouring parts share the mark between them, which the one
+    before has as its last target, and the one after as its first input.
+
+    Raises:
+        UserError: see ``split``.
+    """
+    parts = split(len(text.ids), val_size, test_size)
+    mark_id = text.vocabulary.mark_id
+    if mark_id is None:
+        return parts
+    marks = (_next_mark(text, part.stop - 1, mark_id) for part in (parts.train, parts.val))
+    first, second = (min(mark, len(text.ids) - 1) for mark in marks)
+    has_val, has_test = second > first, bool(parts.test) and second < len(text.ids) - 1
+    return Split(
+        train=range(first + 1),
+        val=range(first, second + 1) if has_val else range(0),
+        test=range(second, len(text.ids)) if has_test else range(0),
+    )
+
+
+def _next_mark(text: EncodedText, start: int, mark_id: int) -> int:
+    """Where the first mark stands from ``start`` on; the text's end where there is none."""
+    for first in range(start, len(text.ids), PIECE_BYTES):
+        found = np.flatnonzero(text.ids[first : first + PIECE_BYTES] == mark_id)
+        if len(found):
+            return first + int(found[0])
+    return len(text.ids)
+
+
+class Encoder:
+    """How texts become ids: by a vocabulary that is given, or by the one that they have.
+
+    Args: see ``encode_corpus``.
+    """
+
+    def __init__(
+        self, normalisation: str, documents: str | None, vocabulary: Vocabulary | None
+    ) -> None:
+        self.given = vocabulary
+        self.normalisation = normalisation if vocabulary is None else vocabulary.normalisation
+        self.documents = documents if vocabulary is None else vocabulary.documents
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What the ids of one and the same text depend on."""
+        # What NFC does depends on the version of Unicode that Python brings.
+        given = self.given and self.given.config
+        return self.normalisation, self.documents, given, unicodedata.unidata_version
+
+    def normalised(self, texts: Texts) -> Iterator[str]:
+        """All texts normalised, with the marks between documents, in pieces."""
+        if self.documents is None:
+            return normalise_pieces(joined(texts), self.normalisation)
+        return marked_pieces(texts, self.documents, self.normalisation)
+
+    def count(self, name: str, texts: Texts) -> tuple[Vocabulary, int, Losses, Losses]:
+        """The vocabulary, the length when normalised, what that leaves out, and what is unknown."""
+        counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
+        counter = LossCounter(self.normalisation)
+        for piece in self.normalised(counter.watch(text) for text in texts):
+            counts_of_piece = np.bincount(code_points(piece))
+            counts[: len(counts_of_piece)] += counts_of_piece
+        num_characters = int(counts.sum())
+        # Of documents, their first mark alone is nothing.
+        if num_characters <= (self.documents is not None):
+            raise UserError(
+                f"Nothing is left of {name} after the normalisation {self.normalisation!r}: try "
+                "'none'."
+            )
+        found = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
+        vocabulary = self.given or Vocabulary.from_counts(found, self.normalisation, self.documents)
+        unknown = {c: n for c, n in found.items() if c not in vocabulary}
+        most_frequent = sorted(unknown, key=lambda character: -unknown[character])[:MOST_NAMED]
+        num_unknown = sum(unknown.values())
+        lacking = Losses(num_unknown, num_characters, "".join(most_frequent), len(unknown))
+        return vocabulary, num_characters, counter.losses(), lacking
+
+
+def _held(texts: Texts, limit: int) -> list[list[str]] | None:
+    """The texts in memory; none where they are longer than ``limit`` (as compressed ones may be)."""
+    held: list[list[str]] = []
+    length = 0
+    for text in texts:
+        held.append([])
+        for piece in text:
+            held[-1].append(piece)
+            length += len(piece)
+            if length > limit:
+                return None
+    return held
 
 
 def _encode_in_memory(
-    name: str, pieces: list[str], normalisation: str, max_chars: int | None
+    name: str, texts: list[list[str]], encoder: Encoder, max_chars: int | None
 ) -> EncodedText:
-    vocabulary, num_characters, losses = _count(name, pieces, normalisation)
+    vocabulary, num_characters, losses, unknown = encoder.count(name, texts)
     ids = np.empty(min(num_characters, max_chars or num_characters), dtype=vocabulary.dtype)
     filled = 0
-    for part in _encode(vocabulary, pieces):
-        part = part[: len(ids) - filled]
+    for piece in encoder.normalised(texts):
+        part = vocabulary.encode(piece)[: len(ids) - filled]
         ids[filled : filled + len(part)] = part
         filled += len(part)
         if filled == len(ids):
             break
     digest = _start_digest(vocabulary)
     digest.update(_little_endian(ids))
-    return EncodedText(name, ids, vocabulary, digest.hexdigest(), losses)
-
-
-def _count(name: str, pieces: Iterable[str], normalisation: str) -> tuple[Vocabulary, int, Losses]:
-    """The vocabulary of a text, its length when normalised, and what that leaves out."""
-    counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
-    counter = LossCounter(normalisation)
-    for piece in normalise_pieces(counter.watch(pieces), normalisation):
-        counts_of_piece = np.bincount(code_points(piece))
-        counts[: len(counts_of_piece)] += counts_of_piece
-    num_characters = int(counts.sum())
-    if num_characters == 0:
-        raise UserError(
-            f"Nothing is left of {name} after the normalisation {normalisation!r}: try 'none'."
-        )
-    found = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
-    return Vocabulary.from_counts(found, normalisation), num_characters, counter.losses()
-
-
-def _encode(vocabulary: Vocabulary, pieces: Iterable[str]) -> Iterator[np.ndarray]:
-    return map(vocabulary.encode, normalise_pieces(pieces, vocabulary.normalisation))
+    return EncodedText(name, ids, vocabulary, digest.hexdigest(), losses, unknown)
 
 
 def _start_digest(vocabulary: Vocabulary) -> Any:
@@ -171,29 +264,33 @@ def _little_endian(ids: np.ndarray) -> memoryview:
     return ids.astype(ids.dtype.newbyteorder("<"), copy=False).data
 
 
-def _cached_path(name: str, normalisation: str, encoding: str) -> Path:
-    """Where the ids of the file ``name`` are, or will be: by its content, not its name."""
-    with open_binary(name) as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    # What NFC does depends on the version of Unicode that Python brings.
-    key = (FORMAT, content, normalisation, encoding, unicodedata.unidata_version)
+def _cached_path(source: Source, encoder: Encoder, encoding: str) -> Path:
+    """Where the ids of a text are, or will be: by its content, not its name."""
+    key = (FORMAT, source.digests(), encoding, encoder.key)
     directory = writable_directory([cache_directory(), data_directory()])
     return directory / f"encoded-{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.ids"
 
 
 def _encode_to_file(
-    cached: Path, name: str, before: os.stat_result, normalisation: str, encoding: str
+    cached: Path, source: Source, before: list[tuple[int, ...]], encoder: Encoder, encoding: str
 ) -> None:
-    """Write the encoded text ``name``: one pass over it to count, and one to encode."""
-    _remove_abandoned(cached)
-    with tqdm(total=2 * before.st_size, unit="B", unit_scale=True, desc=f"Encoding {name}") as bar:
+    """Write an encoded text: one pass over it to count, and one to encode."""
+    cache.bound()  # which is wrong, is told before the work
+    cache.remove_abandoned(cached)
+    name = source.name
+    with tqdm(
+        total=2 * source.num_bytes, unit="B", unit_scale=True, desc=f"Encoding {name}"
+    ) as bar:
 
-        def pieces() -> Iterator[str]:
-            for piece in iterate_text(name, encoding, PIECE_BYTES):
+        def texts() -> Iterator[Iterator[str]]:
+            return map(watched, source.texts(encoding, PIECE_BYTES))
+
+        def watched(text: Iterator[str]) -> Iterator[str]:
+            for piece in text:
                 yield piece
                 bar.update(min(PIECE_BYTES, bar.total - bar.n))
 
-        vocabulary, num_characters, losses = _count(name, pieces(), normalisation)
+        vocabulary, num_characters, losses, unknown = encoder.count(name, texts())
         num_bytes = num_characters * vocabulary.dtype.itemsize
         if num_bytes > (free := shutil.disk_usage(cached.parent).free):
             raise UserError(
@@ -201,75 +298,35 @@ def _encode_to_file(
                 f"{free / 2**20:,.0f} MiB left: make room there."
             )
         digest = _start_digest(vocabulary)
+        unwritten = "?" * len(digest.hexdigest())
+        header = cache.Header(num_characters, unwritten, losses, unknown, vocabulary)
         with atomic_writer(cached) as file:
             # The digest is known last: its place is kept until then.
-            file.write(_header(vocabulary, num_characters, losses, "?" * len(digest.hexdigest())))
+            file.write(header.line())
             num_written = 0
-            for ids in _encode(vocabulary, pieces()):
+            for piece in encoder.normalised(texts()):
+                ids = vocabulary.encode(piece)
                 file.write(_little_endian(ids))
                 digest.update(_little_endian(ids))
                 num_written += len(ids)
-            after = os.stat(name)
-            if num_written != num_characters or _version(after) != _version(before):
+            if num_written != num_characters or source.version() != before:
                 raise UserError(f"{name} has changed while it was being encoded: start again.")
             file.seek(0)
-            file.write(_header(vocabulary, num_characters, losses, digest.hexdigest()))
-
-
-def _version(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _header(vocabulary: Vocabulary, num_characters: int, losses: Losses, digest: str) -> bytes:
-    header = json.dumps(
-        {
-            "num_characters": num_characters,
-            "digest": digest,
-            "losses": losses,
-            "vocabulary": vocabulary.config,
-        }
-    )
-    # Padded, so that the ids begin at a multiple of 64 bytes.
-    return header.encode().ljust((len(header) // 64 + 1) * 64 - 1) + b"\n"
-
-
-def _read_header(cached: Path) -> tuple[dict[str, Any], int] | None:
-    """The header of a cached file and its length; None if there is no such file, or it is
-    damaged."""
-    try:
-        with open(cached, "rb") as file:
-            line = file.readline(MAX_HEADER_BYTES)
-            num_bytes = os.fstat(file.fileno()).st_size - len(line)
-        header = json.loads(line)
-        vocabulary = Vocabulary.from_config(header["vocabulary"])
-        Losses(*header["losses"])
-        whole = num_bytes == header["num_characters"] * vocabulary.dtype.itemsize
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return None
-    return (header, len(line)) if whole else None
-
-
-def _remove_abandoned(cached: Path) -> None:
-    """Remove what processes that were killed have left unfinished, a day ago or more."""
-    for path in cached.parent.glob(f".{cached.name}.*"):
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - 24 * 60 * 60:
-                path.unlink()
+            file.write(header._replace(digest=digest.hexdigest()).line())
 
 
 def _map(name: str, cached: Path, max_chars: int | None) -> EncodedText:
-    found = _read_header(cached)
+    found = cache.open_mapped(cached)
     if found is None:
         raise UserError(f"{cached} has been removed or damaged meanwhile: start again.")
-    header, offset = found
-    vocabulary = Vocabulary.from_config(header["vocabulary"])
-    with open_binary(cached) as file:
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    dtype, num_characters = vocabulary.dtype.newbyteorder("<"), header["num_characters"]
-    ids = np.frombuffer(mapping, dtype, num_characters, offset)[:max_chars]
-    losses = Losses(*header["losses"])
-    text = EncodedText(name, ids, vocabulary, header["digest"], losses, cached, mapping)
-    if len(ids) == num_characters:
+    header, offset, mapping = found
+    vocabulary = header.vocabulary
+    dtype = vocabulary.dtype.newbyteorder("<")
+    ids = np.frombuffer(mapping, dtype, header.num_characters, offset)[:max_chars]
+    text = EncodedText(
+        name, ids, vocabulary, header.digest, header.losses, header.unknown, cached, mapping
+    )
+    if len(ids) == header.num_characters:
         return text
     digest = _start_digest(vocabulary)
     for start in range(0, len(ids), PIECE_BYTES):

@@ -51,6 +51,15 @@ class Losses(NamedTuple):
             "the text is taken as it is."
         )
 
+    def unknown_sentence(self, name: str) -> str:
+        """What a vocabulary that was given lacks of the text ``name``, for its user."""
+        num_more = self.num_kinds - len(self.most_frequent)
+        return (
+            f"{self.num_lost:,} of the {self.num_characters:,} characters of {name} "
+            f"({self.num_lost / self.num_characters:.1%}) are unknown to the vocabulary that is "
+            f"kept, and are read as <unk>: {listed(self.most_frequent, num_more)}."
+        )
+
 
 class LossCounter:
     """Count the characters that a normalisation leaves out, of a text that is read in pieces."""

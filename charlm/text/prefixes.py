@@ -17,8 +17,10 @@ def default_prefixes(text: EncodedText) -> tuple[str, ...]:
     """Two prefixes to continue: the book's own in its own text, else of the text's passages.
 
     They are the beginning of the text and that of a word in its middle; only one where both are
-    the same. Every character of them has an id.
+    the same. Every character of them has an id. Of documents, the empty beginning of one.
     """
+    if text.vocabulary.mark is not None:
+        return ("",)
     if text.name == BOOK and knows(text.vocabulary, OF_THE_BOOK):
         return OF_THE_BOOK
     found = [_passage(text, 0), _passage(text, _word_from(text, len(text.ids) // 2))]

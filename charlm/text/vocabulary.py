@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from charlm.errors import UserError
+from charlm.text.documents import mark_of, marked_pieces
 from charlm.text.normalisation import check_normalisation, normalise
 
 UNKNOWN = "<unk>"
@@ -32,30 +33,44 @@ class Vocabulary:
         characters: the known characters, each once, most frequent first; they get ids 1, 2, ...
             (id 0 is ``<unk>``, every other character).
         normalisation: how a text is normalised before it is encoded.
+        documents: how documents are told apart (``charlm.text.documents``); none: a text is one.
 
     Raises:
-        UserError: a character stands twice, an entry isn't one character, or the normalisation
-            is unknown.
+        UserError: a character stands twice, an entry isn't one character, the normalisation is
+            unknown, or the documents' mark isn't among the characters.
     """
 
-    def __init__(self, characters: Iterable[str], normalisation: str = "none") -> None:
+    def __init__(
+        self,
+        characters: Iterable[str],
+        normalisation: str = "none",
+        documents: str | None = None,
+    ) -> None:
         known = tuple(characters)
         if any(len(character) != 1 for character in known) or len(set(known)) != len(known):
             raise UserError("A vocabulary is made of single characters, each of them once.")
         check_normalisation(normalisation)
         self.normalisation = normalisation
+        self.documents = documents
         self.symbols = (UNKNOWN, *known)
         codes = np.array([ord(character) for character in known], dtype=np.int64)
         # The last entry is no known character: where every code above is looked up.
         self._id_of_code = np.zeros(int(codes.max(initial=-1)) + 2, dtype=self.dtype)
         self._id_of_code[codes] = np.arange(1, len(self.symbols))
+        if self.mark is not None and self.mark not in self:
+            raise UserError(f"A vocabulary of documents needs their mark {self.mark!r}.")
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], normalisation: str = "none") -> "Vocabulary":
+    def from_counts(
+        cls,
+        counts: Mapping[str, int],
+        normalisation: str = "none",
+        documents: str | None = None,
+    ) -> "Vocabulary":
         """Characters by falling count; equal counts by code point, so that it is the same
         everywhere."""
         ordered = sorted(counts, key=lambda character: (-counts[character], character))
-        return cls(ordered, normalisation)
+        return cls(ordered, normalisation, documents)
 
     @classmethod
     def from_text(cls, text: str, normalisation: str = "none") -> "Vocabulary":
@@ -65,12 +80,23 @@ class Vocabulary:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Vocabulary":
         """The inverse of ``config``."""
-        return cls(config["characters"], config["normalisation"])
+        return cls(config["characters"], config["normalisation"], config.get("documents"))
 
     @property
     def config(self) -> dict[str, Any]:
         """Plain types only: what a checkpoint stores."""
-        return {"characters": list(self.symbols[1:]), "normalisation": self.normalisation}
+        config = {"characters": list(self.symbols[1:]), "normalisation": self.normalisation}
+        return config if self.documents is None else config | {"documents": self.documents}
+
+    @property
+    def mark(self) -> str | None:
+        """The character between two documents; none in a text that is one."""
+        return None if self.documents is None else mark_of(self.documents)
+
+    @property
+    def mark_id(self) -> int | None:
+        """Its id: where a symbol is read with this id, a document begins."""
+        return None if self.mark is None else int(self.encode(self.mark)[0])
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -86,8 +112,18 @@ class Vocabulary:
     __hash__ = None  # type: ignore[assignment]
 
     def normalise(self, text: str) -> str:
-        """Normalise ``text`` as the training corpus was."""
+        """Normalise ``text``, a passage of one document, as the training corpus was."""
         return normalise(text, self.normalisation)
+
+    def prepare(self, text: str) -> str:
+        """A whole ``text`` normalised as the training corpus was, its documents with their marks.
+
+        "" where nothing but marks would be left.
+        """
+        if self.documents is None:
+            return self.normalise(text)
+        marked = "".join(marked_pieces([[text]], self.documents, self.normalisation))
+        return marked if len(marked) > 1 else ""
 
     def encode(self, text: str) -> np.ndarray:
         """Ids [N] of the N characters of a normalised text; unknown characters get id 0."""

@@ -18,7 +18,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from charlm.cells.options import as_names
-from charlm.data.samplers import Batch
+from charlm.data.batch import Batch
 from charlm.dropout import check_probability
 from charlm.errors import UserError
 from charlm.evaluation.protocol import summed_nats
@@ -152,9 +152,11 @@ class CharLMModule(L.LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         return module_callbacks(self.hparams["ema_decay"])
 
-    def forward(self, ids_TB: Tensor, state: ModelState | None = None) -> tuple[Tensor, ModelState]:
+    def forward(
+        self, ids_TB: Tensor, state: ModelState | None = None, begins_TB: Tensor | None = None
+    ) -> tuple[Tensor, ModelState]:
         """See ``CharLM.forward``."""
-        return cast(tuple[Tensor, ModelState], self.model(ids_TB, state))
+        return cast(tuple[Tensor, ModelState], self.model(ids_TB, state, begins_TB))
 
     # A run that goes on from a checkpoint
 
@@ -188,9 +190,11 @@ class CharLMModule(L.LightningModule):
         if state is not None and self.hparams["fresh_state"]:
             state = partly_fresh(state, self.hparams["fresh_state"])
         if reach:
-            logits_TBV, self.staged_state = run_again(model, batch.inputs_TB, state, reach)
+            logits_TBV, self.staged_state = run_again(
+                model, batch.inputs_TB, state, reach, self.vocabulary.mark_id
+            )
         else:
-            logits_TBV, state = model(batch.inputs_TB, state)
+            logits_TBV, state = model(batch.inputs_TB, state, batch.begins_TB)
             self.staged_state = detach(state)
         loss = F.cross_entropy(logits_TBV.flatten(0, 1), batch.targets_TB.flatten())
         self.train_nats.update(loss.detach(), batch.targets_TB.numel())
@@ -289,8 +293,10 @@ class CharLMModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         state = self._held_out_state if batch.continues else None
-        # The first process has the text's first character, in the first lane.
-        begins_text = batch_idx == 0 and self.global_rank == 0
+        # The first process has the text's first character, in the first lane; before documents,
+        # that is a mark, which is no document's.
+        is_first = batch_idx == 0 and self.global_rank == 0
+        begins_text = is_first and self.vocabulary.mark is None
         nats, num_characters, self._held_out_state = summed_nats(
             self.model, batch, state, begins_text
         )

@@ -11,6 +11,7 @@ from charlm.cells.options import modernised
 from charlm.checkpoint import newest, read
 from charlm.configs import names, with_paths
 from charlm.data.datamodule import FACTS
+from charlm.text.sources import absolute
 from charlm.training.logger import RunFolder
 from charlm.training.resume.exact import check_resumable
 
@@ -35,6 +36,9 @@ class SaveConfig(SaveConfigCallback):
         self.options = {name: options[name] for name in options if name != "ckpt_path"}
         # The command line links it to seed_everything.
         self.options["data"] = {k: v for k, v in options["data"].items() if k != "seed"}
+        # To be found from whatever folder the run is resumed, or run again, from.
+        for data in (config["data"], self.options["data"]):
+            data["path"] = absolute(data["path"])
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "fit" and trainer.loggers:
@@ -106,6 +110,18 @@ class ResumingCLI(LightningCLI):
         below = {subcommand: without(options_of(checkpoint, subcommand), given)}
         self.config = self.parser.parse_object(below, self.config)
         self.config[subcommand]["ckpt_path"] = str(self.resumed)
+        data = self.config[subcommand]["data"]
+        if subcommand != "fit" or data["allow_changed_corpus"]:
+            data["base_vocabulary"] = checkpoint["hyper_parameters"]["vocabulary"]
+        # Older checkpoints have the path as it was given, most often in the folder of the logs.
+        path = data["path"]
+        if (
+            "path" not in given.get("data", {})
+            and isinstance(path, str)
+            and not Path(path).exists()
+        ):
+            beside = [parent / path for parent in self.resumed.resolve().parents]
+            data["path"] = str(next(filter(Path.exists, beside), path))
 
 
 def options_of(checkpoint: dict[str, Any], subcommand: str) -> dict[str, Any]:

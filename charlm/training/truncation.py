@@ -10,11 +10,16 @@ k2 = k1 nothing is run twice: it is the ordinary carried state.
 import torch
 from torch import Tensor
 
+from charlm.data.batch import begins
 from charlm.model import CharLM, ModelState, detach
 
 
 def run_again(
-    model: CharLM, inputs_TB: Tensor, carried: ModelState | None, reach: int
+    model: CharLM,
+    inputs_TB: Tensor,
+    carried: ModelState | None,
+    reach: int,
+    mark_id: int | None = None,
 ) -> tuple[Tensor, ModelState]:
     """The batch's logits, in a graph that reaches up to ``reach`` steps further back.
 
@@ -22,6 +27,7 @@ def run_again(
         inputs_TB: the batch's ids.
         carried: what this function returned for the batch before; none at a text's start.
         reach: k2 - k1, the S that is kept at most.
+        mark_id: what stands between documents, if the text has any.
 
     Returns:
         Logits [T, B, V], and what to carry: the detached state from up to ``reach`` steps before
@@ -38,10 +44,10 @@ def run_again(
     logits = []
     state = model.initial_state(inputs_TB.shape[1]) if state is None else state
     if len(left_TB):
-        left_TBV, state = model(left_TB, state)
+        left_TBV, state = model(left_TB, state, begins(left_TB, mark_id))
         logits.append(left_TBV)
     # Where the next batch's graph begins; in this batch's the gradient flows on through it.
     carried = (*detach(state), (kept_SB.t().contiguous(),))
     if len(kept_SB):
-        logits.append(model(kept_SB, state)[0])
+        logits.append(model(kept_SB, state, begins(kept_SB, mark_id))[0])
     return torch.cat(logits)[-T:], carried

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from charlm.configs import FOLDER
+from charlm.data.batch import Batch
 from charlm.data.datamodule import CharDataModule, TrainingBatches
-from charlm.data.samplers import Batch
 from charlm.model import CharLM, ModelState, detach
 from charlm.training.command_line import quiet_lightning, run
 from scripts.benchmarks.contestants import CHARACTERS, V, book_step, charlm_step

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from charlm.data.batch import IGNORED
 from charlm.data.held_out import MAX_WINDOWS, HeldOut
-from charlm.data.samplers import IGNORED
 from scripts.leaderboard.recurrent import State, TorchLSTM
 from scripts.leaderboard.transformer import Transformer
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm.data.batch import IGNORED, gather
 from charlm.data.held_out import HeldOut
-from charlm.data.samplers import IGNORED, LaneSampler, Sampler, WindowSampler, gather
+from charlm.data.samplers import LaneSampler, Sampler, WindowSampler
 from charlm.errors import UserError
 
 SAMPLERS = (LaneSampler, WindowSampler)

@@ -188,12 +188,12 @@ def test_one_process_encodes_and_the_other_waits(
     monkeypatch.setenv("HOME", str(tmp_path))
     calls = tmp_path / "calls"
 
-    def encode_corpus(*arguments: Any) -> Any:
+    def encode_corpus(*arguments: Any, **options: Any) -> Any:
         for line in ("begun\n", "done\n"):
             with calls.open("a") as file:
                 file.write(line)
             time.sleep(0.2)
-        return encoded.encode_corpus(*arguments)
+        return encoded.encode_corpus(*arguments, **options)
 
     monkeypatch.setattr("charlm.data.datamodule.encode_corpus", encode_corpus)
     assert codes(2, lambda: small_data().text) == [0, 0]

@@ -219,7 +219,8 @@ def test_the_digest_tells_what_differs(
         ({"corpus": "python-docs", "normalisation": "bok"}, "Unknown normalisation 'bok'"),
         ({"corpus": "bible"}, "Unknown corpus 'bible'"),
         ({"path": "missing.txt"}, r"Can't read missing\.txt: No such file"),
-        ({"path": "."}, r"\. is a directory"),
+        ({"path": "missing-*"}, r"No file matches missing-\*"),
+        ({"path": []}, "list of files is empty"),
     ],
 )
 def test_what_is_asked_wrongly_is_told(arguments: dict[str, object], message: str) -> None:

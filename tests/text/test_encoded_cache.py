@@ -135,7 +135,7 @@ def test_a_file_that_changes_meanwhile_is_told(
 ) -> None:
     monkeypatch.setattr(encoded, "LARGE_FILE_BYTES", 1)
     path = write(tmp_path, "a log that is being written")
-    count = encoded._count
+    count = encoded.Encoder.count
 
     def count_then_change(*arguments: object) -> object:
         result = count(*arguments)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def test_a_file_that_changes_meanwhile_is_told(
         os.utime(path, (1, 1))  # as if the clock had gone on
         return result
 
-    monkeypatch.setattr(encoded, "_count", count_then_change)
+    monkeypatch.setattr(encoded.Encoder, "count", count_then_change)
     with pytest.raises(UserError, match="has changed while it was being encoded"):
         encode_corpus(path=path)
     assert not list(cache.iterdir())

@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional as F
 
+from charlm.data.batch import Batch
 from charlm.data.datamodule import CharDataModule
-from charlm.data.samplers import Batch
 from charlm.errors import UserError
 from charlm.model import ModelState
 from charlm.training.module import CharLMModule
@@ -105,7 +105,7 @@ def test_the_trainer_does_what_the_book_s_loop_does(tmp_path: Path, sampling: st
 
     H = torch.zeros(4, 16, dtype=torch.float64)
     clipped = 0
-    for inputs_TB, targets_TB, continues in seen.batches:
+    for inputs_TB, targets_TB, continues, _ in seen.batches:
         H = H.detach() if continues else torch.zeros_like(H)
         outputs = []
         for X in F.one_hot(inputs_TB, len(module.vocabulary)).double():

@@ -12,7 +12,7 @@ from helpers.running import charlm, small_data, small_module, trainer
 from lightning.pytorch.callbacks import Callback
 
 from charlm import reference
-from charlm.data.samplers import Batch
+from charlm.data.batch import Batch
 from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.training.module import CharLMModule

@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from charlm.data.samplers import Batch
+from charlm.data.batch import Batch
 from charlm.errors import UserError
 from charlm.evaluation.gradient_flow import gradient_flow
 from charlm.model import CharLM
@@ -57,7 +57,7 @@ class GradientFlow(Callback):
         # With backprop_steps the carried state isn't that of the step before the window.
         is_carried = batch.continues and module.hparams["backprop_steps"] is None
         state = module.carried_state if is_carried else None
-        norms = gradient_flow(model, batch.inputs_TB, batch.targets_TB[-1], state)
+        norms = gradient_flow(model, batch.inputs_TB, batch.targets_TB[-1], state, batch.begins_TB)
         self.norms[step] = {name: norms_TB.mean(dim=1).cpu() for name, norms_TB in norms.items()}
         for writer in tensorboard_writers(trainer):
             for name, norms_TB in norms.items():

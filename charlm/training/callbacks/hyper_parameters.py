@@ -28,7 +28,7 @@ class HyperParameters(Callback):
             f"{part}/{name}": value if isinstance(value, (bool, int, float, str)) else str(value)
             for part, params in parts.items()
             for name, value in params.items()
-            if value is not None and name not in ("vocabulary", "_instantiator")
+            if value is not None and name not in ("vocabulary", "base_vocabulary", "_instantiator")
         }
         for logger in trainer.loggers:
             logger.log_hyperparams(row)

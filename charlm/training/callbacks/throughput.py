@@ -6,7 +6,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from charlm.data.samplers import Batch
+from charlm.data.batch import Batch
 from charlm.training.watching import merely_watching
 
 

@@ -38,7 +38,10 @@ FIXED_DATA_OPTIONS = (
     "num_steps",
     "carry",
     "seed",
+    "documents",
 )
+# Another text is divided and cut in its own way.
+OF_THE_TEXT = ("max_chars", "val_size", "test_size")
 
 
 def check_model(module: L.LightningModule, before: dict[str, Any]) -> None:
@@ -68,10 +71,15 @@ def check_data(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise a UserError unless training that was begun with ``before`` can go on with ``now``."""
     if "corpus_digest" not in before:
         return  # trained without a CharDataModule
+    is_changed = before["corpus_digest"] != now["corpus_digest"]
     for name in FIXED_DATA_OPTIONS:
+        if is_changed and now["allow_changed_corpus"] and name in OF_THE_TEXT:
+            continue
         option = "seed_everything" if name == "seed" else f"data.{name}"
-        check_same(option, before.get(name, now[name]), now[name])
-    if now["allow_changed_corpus"] or before["corpus_digest"] == now["corpus_digest"]:
+        # Before there were documents, a text had none.
+        default = None if name == "documents" else now[name]
+        check_same(option, before.get(name, default), now[name])
+    if now["allow_changed_corpus"] or not is_changed:
         return
     if before["corpus_used"] != now["corpus_used"]:
         what = f"was trained on {before['corpus_used']}, and this run reads {now['corpus_used']}"
