@@ -9,7 +9,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from torch.optim import Optimizer
 
-from charlm.data.samplers import Batch
+from charlm.data.batch import Batch
 from charlm.errors import UserError
 from charlm.inspection.recording import unit_values
 from charlm.model import CharLM
