@@ -131,15 +131,13 @@ def test_in_evaluation_nothing_is_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("novel")
-@pytest.mark.parametrize("backend", ["eager", "bptt", "library"])
-def test_a_run_with_all_of_it_is_resumed_exactly(tmp_path: Path, backend: str) -> None:
+def test_a_run_with_all_of_it_is_resumed_exactly(tmp_path: Path) -> None:
     module = {
         "hidden_sizes": [8, 8],
         "cell": "lstm",
         "optimizer": "adamw",
         "learning_rate": 0.01,
         "initialisation": "orthogonal",
-        "backend": backend,
         **MEANS,
     }
     case = {"data": TEXT, "module": module, "trainer": {"max_epochs": 2}}

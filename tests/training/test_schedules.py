@@ -137,13 +137,15 @@ RESUMED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", RESUMED)
-@pytest.mark.parametrize("val_size", [0, 60])
+@pytest.mark.parametrize(
+    ("name", "val_size"),
+    [("cosine", 0), ("wsd", 60), ("one cycle", 0), ("plateau", 0), ("plateau", 60)],
+)
 def test_a_resumed_run_continues_its_curve(tmp_path: Path, name: str, val_size: int) -> None:
     case = {"data": TEXT | {"val_size": val_size}, "module": ADAM | RESUMED[name]}
     alone = Run(tmp_path / "alone", **case, trainer={"max_epochs": 3}).go()
     run = Run(tmp_path / "run", **case, trainer={"max_epochs": 3})
-    for i, step in enumerate((3, 6, 7, 14)):
+    for i, step in enumerate((3, 6, 14)):
         run.stopped(SignalAt(step), resume=i > 0)
     assert_same(run.go(resume=True), alone)
     rates = {value for (tag, _), value in alone.metrics.items() if tag == "train/lr"}
