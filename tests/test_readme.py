@@ -31,8 +31,8 @@ def folder(novel: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Mon
     checkpoints.mkdir(parents=True)
     for name in ("last.ckpt", "best.ckpt"):
         shutil.copy(checkpoint, checkpoints / name)
-    for name in ("my.txt", "text.txt"):
-        (tmp_path / name).write_text(novel[:3000], encoding="utf-8")
+    for name, length in (("my.txt", 100_000), ("text.txt", 3000)):
+        (tmp_path / name).write_text(novel[:length], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
