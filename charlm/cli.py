@@ -31,6 +31,7 @@ USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
   fit       train a model:            charlm fit --config rnn
   validate  measure one on the validation text
   test      measure one on the test text
+  sweep     search its options:       charlm sweep --config lstm --model.learning_rate 'log(1e-3, 1)'
   generate  continue a prefix:        charlm generate --checkpoint last.ckpt --prefix "time t"
   score     measure one on texts:     charlm score --checkpoint last.ckpt TEXT...
   export    weights without a pickle: charlm export --checkpoint last.ckpt --output FOLDER
@@ -58,6 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
             from charlm.training.command_line import run
 
             run(arguments)
+        elif command == "sweep":
+            from charlm.sweep.command import sweep
+
+            _call(sweep, "charlm sweep", _with_named(given[1:]))
         elif command == "--version":
             print(f"charlm {__version__}")
         else:
@@ -89,6 +94,19 @@ def main(arguments: list[str] | None = None) -> int:
         print("charlm: Stopped by Ctrl-C before there was anything to save.", file=sys.stderr)
         return 130
     return 0
+
+
+def _with_named(given: list[str]) -> list[str]:
+    """The words of a sweep, where ``--section.option VALUE``, of its runs, is named ``section.option=VALUE``."""
+    of_runs, own = [], []
+    words = iter(given)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name.startswith("--") and "." in name:
+            of_runs.append(f"{name[2:]}={value if equals else next(words, '')}")
+        else:
+            own.append(word)
+    return [*of_runs, *own]
 
 
 def _call(function: Callable[..., None], program: str, given: list[str]) -> None:

@@ -58,7 +58,8 @@ def test_the_page_on_a_package_index_points_to_nothing_relative() -> None:
 def test_the_core_can_do_without_pictures() -> None:
     core = " ".join(project()["project"]["dependencies"])
     assert "matplotlib" not in core
-    sources = (ROOT / "charlm").rglob("*.py")
+    # But for the one picture that is drawn where it is there.
+    sources = set((ROOT / "charlm").rglob("*.py")) - {ROOT / "charlm" / "sweep" / "outcome.py"}
     assert not any("matplotlib" in path.read_text(encoding="utf-8") for path in sources)
 
 

@@ -148,11 +148,16 @@ def tell(message: str) -> None:
     print(f"charlm: {message}", file=sys.stderr)
 
 
-def run(arguments: list[str] | None = None, callbacks: Sequence[Callback] = ()) -> CharLMCLI:
+def run(
+    arguments: list[str] | None = None,
+    callbacks: Sequence[Callback] = (),
+    kind: type[CharLMCLI] = CharLMCLI,
+) -> CharLMCLI:
     """Run ``fit``, ``validate`` or ``test`` with its options (none: those of the process).
 
     Args:
         callbacks: more of them, for a program that looks on.
+        kind: the command line, for a program that does something else with the options.
 
     Raises:
         argparse.ArgumentError: an option that doesn't exist, or a value that it doesn't take.
@@ -161,7 +166,7 @@ def run(arguments: list[str] | None = None, callbacks: Sequence[Callback] = ()) 
     quiet_lightning()
     options = {"exit_on_error": False, "parser_mode": MODE}
     with failures.told_in_a_sentence():
-        return CharLMCLI(
+        return kind(
             CharLMModule,
             CharDataModule,
             args=arguments,

@@ -1,0 +1,1 @@
+"""Many runs of ``charlm fit`` whose options a search chooses: ``charlm sweep``."""

@@ -1,0 +1,122 @@
+"""One trial of a search, in whatever process: ask for options, train with each seed, tell the bits."""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from charlm.errors import Stopped, UserError
+from charlm.sweep.running import fit
+from charlm.sweep.space import Choices, Range, Space
+
+# Of the trials that halving compares, a third goes on.
+REDUCTION = 3
+# What a trial keeps beside its options: why it failed, and the trial it repeats.
+SENTENCE, REPEATS = "sentence", "repeats"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a trial needs to know of its sweep, in plain types.
+
+    Args:
+        config: the path of the base configuration; none: charlm's defaults.
+        seeds: each trial trains with seeds 0, ..., ``seeds`` - 1.
+        sampler: ``grid``, ``random`` or ``tpe``.
+        halving: whether the run of seed 0 is given up where it is worse than two thirds of those
+            that have come as far.
+        folder: of the runs.
+        storage: Optuna's, as a URL.
+        study: the study's name there.
+    """
+
+    config: str | None
+    space: Space
+    seeds: int
+    sampler: str
+    halving: bool
+    folder: str
+    storage: str
+    study: str
+
+    def open(self) -> optuna.Study:
+        """The study, made where there is none."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+        if self.halving:
+            pruner = optuna.pruners.SuccessiveHalvingPruner(1, reduction_factor=REDUCTION)
+        return optuna.create_study(
+            storage=self.storage,
+            study_name=self.study,
+            load_if_exists=True,
+            direction="minimize",
+            pruner=pruner,
+        )
+
+
+def suggest(trial: optuna.Trial, name: str, values: Choices | Range) -> str:
+    """A value for an option, as it stands on a command line."""
+    if isinstance(values, Choices):
+        return str(trial.suggest_categorical(name, values.values))
+    if values.whole:
+        return str(trial.suggest_int(name, int(values.low), int(values.high), log=values.log))
+    return str(trial.suggest_float(name, values.low, values.high, log=values.log))
+
+
+def options_of(plan: Plan, params: dict[str, Any]) -> dict[str, str]:
+    """A trial's options, as they stand on a command line."""
+    return plan.space.fixed | {name: str(value) for name, value in params.items()}
+
+
+def do_trial(plan: Plan) -> int | None:
+    """Do one trial that waits to be done again, else a new one, and tell the study its result.
+
+    Returns:
+        The trial's number; None where Ctrl-C stopped it.
+    """
+    study = plan.open()
+    trial = study.ask()
+    study.sampler = sampler_of(plan, study, trial.number)
+    searched = plan.space.searched
+    params = {name: suggest(trial, name, values) for name, values in searched.items()}
+    options = options_of(plan, params)
+
+    def give_up(validation: int, bits: float) -> bool:
+        trial.report(bits, validation)
+        return trial.should_prune()
+
+    bits = []
+    try:
+        for seed in range(plan.seeds):
+            folder = Path(plan.folder) / f"trial-{trial.number}" / f"seed-{seed}"
+            looks = give_up if plan.halving and seed == 0 else None
+            watched = fit(plan.config, options, seed, folder, looks)
+            bits.append(min(watched.bits))
+            if watched.pruned:
+                study.tell(trial, state=TrialState.PRUNED)
+                return trial.number
+    except Stopped:
+        return None
+    # Whatever a run fails by, the others are still worth doing.
+    except Exception as error:
+        sentence = (
+            str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        )
+        trial.set_user_attr(SENTENCE, " ".join(sentence.split()))
+        study.tell(trial, state=TrialState.FAIL)
+        return trial.number
+    trial.set_user_attr("bits", bits)
+    study.tell(trial, statistics.mean(bits))
+    return trial.number
+
+
+def sampler_of(plan: Plan, study: optuna.Study, number: int) -> optuna.samplers.BaseSampler:
+    """Which draws by how many new trials came before: whoever does it, and however often anew."""
+    earlier = study.get_trials(deepcopy=False)[:number]
+    seed = sum(REPEATS not in each.user_attrs for each in earlier)
+    if plan.sampler == "tpe":
+        return optuna.samplers.TPESampler(seed=seed)
+    return optuna.samplers.RandomSampler(seed)
