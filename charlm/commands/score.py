@@ -10,7 +10,7 @@ import numpy as np
 from charlm.errors import UserError
 from charlm.evaluation.baselines import Baselines, Cost
 from charlm.evaluation.dynamic import DynamicEvaluation
-from charlm.evaluation.networks import WINDOW, Networks, Reading, with_ngram
+from charlm.evaluation.networks import WINDOW, Networks, Reading, averaged, with_ngram
 from charlm.evaluation.ngram import NGram
 from charlm.evaluation.scoring import Score, check_protocol, encode, summarise
 from charlm.evaluation.surprisal.page import TOP_K, page
@@ -100,18 +100,19 @@ def score(
         counted = NGram(len(networks.vocabulary), training_ids)
 
     # Each way of reading by its name; the last is the one that is asked for.
-    readings = {
-        networks.title: networks.static(),
-        f"{networks.title}, windows of {WINDOW}": networks.static(window=WINDOW),
+    members, method = networks.static(lanes, window), networks.title
+    readings: dict[str, Reading] = {
+        method: averaged(networks.static()),
+        f"{method}, windows of {WINDOW}": averaged(networks.static(window=WINDOW)),
     }
-    method = networks.title if window is None else f"{networks.title}, windows of {window}"
-    readings[method] = networks.static(lanes, window)
-    if dynamic and training_ids is not None:
-        method = f"{networks.title}, dynamic"
-        readings[method] = networks.dynamic(settings, training_ids)
+    if window is not None:
+        method = f"{networks.title}, windows of {window}"
+    elif dynamic and training_ids is not None:
+        members, method = networks.dynamic(settings, training_ids), f"{networks.title}, dynamic"
+    readings[method] = averaged(members)
     if ngram and counted is not None:
-        readings[f"{method}, mixed with n-grams"] = with_ngram(readings[method], counted)
         method = f"{method}, mixed with n-grams"
+        readings[method] = with_ngram(members, counted)
 
     top_k = TOP_K if html else 0
     scores = [(name, _score(networks, name, text, readings[method], top_k)) for name, text in named]

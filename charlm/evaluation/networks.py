@@ -1,8 +1,6 @@
-"""Trained networks that predict as one, each way of reading a text by its name.
+"""Trained networks that read a text side by side, and predict it as one.
 
-    N characters of a text
-
-Of several networks it's the mean of their probabilities that counts.
+N characters of a text
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +17,9 @@ from charlm.evaluation.ngram import NGram
 from charlm.evaluation.scoring import Prediction, predictions
 from charlm.text.vocabulary import Vocabulary
 
-# The predictions of a text's ids [N].
+# The predictions of a text's ids [N]; those of each network by itself.
 Reading = Callable[[np.ndarray], Iterator[Prediction]]
+Members = Callable[[np.ndarray], list[Iterator[Prediction]]]
 
 # The windows that stand beside the carried state in a comparison: nanoGPT's.
 WINDOW = 256
@@ -70,14 +69,12 @@ class Networks:
         """The options of the first one's training text; None where the checkpoint has none."""
         return contents(self.paths[0]).get("datamodule_hyper_parameters")
 
-    def static(self, lanes: int = 1, window: int | None = None) -> Reading:
+    def static(self, lanes: int = 1, window: int | None = None) -> Members:
         """With the weights as they are; see ``charlm.evaluation.scoring.check_protocol``."""
-        return lambda ids: average(
-            [
-                predictions(each.model, ids, lanes, window, mark_id=self.vocabulary.mark_id)
-                for each in self.trained
-            ]
-        )
+        return lambda ids: [
+            predictions(each.model, ids, lanes, window, mark_id=self.vocabulary.mark_id)
+            for each in self.trained
+        ]
 
     def settings(self, **given: float | None) -> list[DynamicEvaluation]:
         """Each network's settings of dynamic evaluation: see ``DynamicEvaluation.of``."""
@@ -85,18 +82,23 @@ class Networks:
             DynamicEvaluation.of(contents(path)["hyper_parameters"], **given) for path in self.paths
         ]
 
-    def dynamic(self, settings: Sequence[DynamicEvaluation], training_ids: np.ndarray) -> Reading:
+    def dynamic(self, settings: Sequence[DynamicEvaluation], training_ids: np.ndarray) -> Members:
         """With weights that go on learning, each network's on its own."""
         mark_id = self.vocabulary.mark_id
         learning = [
             (trained.model, each, gradient_rms(trained.model, training_ids, each.segment, mark_id))
             for trained, each in zip(self.trained, settings, strict=True)
         ]
-        return lambda ids: average(
-            [dynamic_predictions(model, ids, each, rms, mark_id) for model, each, rms in learning]
-        )
+        return lambda ids: [
+            dynamic_predictions(model, ids, each, rms, mark_id) for model, each, rms in learning
+        ]
 
 
-def with_ngram(reading: Reading, ngram: NGram) -> Reading:
-    """Mixed with the n-gram model, by weights that are learnt as the text is read."""
-    return lambda ids: mix([reading(ids), ngram.predictions(ids)], ids)
+def averaged(members: Members) -> Reading:
+    """By the mean of the members' probabilities."""
+    return lambda ids: average(members(ids))
+
+
+def with_ngram(members: Members, ngram: NGram) -> Reading:
+    """Mixed with the n-gram model, by weights of each that are learnt as the text is read."""
+    return lambda ids: mix([*members(ids), ngram.predictions(ids)], ids)

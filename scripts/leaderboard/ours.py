@@ -11,7 +11,7 @@ import yaml
 
 from charlm.checkpoint import contents
 from charlm.configs import FOLDER
-from charlm.evaluation.networks import WINDOW, Networks, Reading
+from charlm.evaluation.networks import WINDOW, Members, Networks, averaged
 from charlm.evaluation.scoring import summarise
 from charlm.evaluation.training_text import read_part
 from charlm.text.vocabulary import Vocabulary
@@ -65,8 +65,8 @@ def train(name: str, seconds: float, seed: int, folder: Path, more: list[str]) -
     networks = Networks([checkpoint], "auto", "cpu")
     held_out = networks.vocabulary.encode(read_part(data, "val").text)
 
-    def nats(reading: Reading) -> float:
-        return summarise("", held_out, reading(held_out)).nats_per_character
+    def nats(members: Members) -> float:
+        return summarise("", held_out, averaged(members)(held_out)).nats_per_character
 
     settings = networks.settings()
     learning = networks.dynamic(settings, networks.vocabulary.encode(read_part(data).text))
