@@ -17,9 +17,8 @@ from charlm.evaluation.surprisal.page import TOP_K, page
 from charlm.evaluation.surprisal.terminal import ansi as shaded
 from charlm.evaluation.tables import comparison, json_lines, table, unknown_remark
 from charlm.evaluation.training_text import read_part
-from charlm.text.files import atomic_writer, decode_stream, read_text
-
-STANDARD_INPUT = "-"
+from charlm.text.files import atomic_writer
+from charlm.text.sources import STANDARD_INPUT, Source, joined
 
 
 def score(
@@ -169,10 +168,7 @@ def _remarks(lanes: int, window: int | None, settings: Sequence[DynamicEvaluatio
 
 
 def _read(name: str, encoding: str) -> str:
-    if name == STANDARD_INPUT:
-        stream = sys.stdin.buffer
-        return "".join(decode_stream(stream, "standard input", encoding, option="--encoding"))
-    return read_text(name, encoding, option="--encoding")
+    return "".join(joined(Source(name).texts(encoding, option="--encoding")))
 
 
 def _held_out(networks: Networks, part: str | None) -> list[tuple[str, str]]:
