@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from charlm.data.batch import IGNORED, Batch
 from charlm.model import CharLM, ModelState
+from charlm.recurrence.precision import in_float64
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """log p [..., V], in float64."""
-    return torch.log_softmax(logits.double(), dim=-1)
+    """log p [..., V], in float64; on the CPU where the logits' device has no such numbers."""
+    return torch.log_softmax(in_float64(logits), dim=-1)
 
 
 def first_log_probabilities(model: CharLM) -> Tensor:
@@ -41,8 +42,8 @@ def summed_nats(
         The summed nats and the number of characters, and the state after the batch.
     """
     logits_TBV, state = model(batch.inputs_TB, state, batch.begins_TB)
-    targets = batch.targets_TB.flatten()
     log_p_MV = log_probabilities(logits_TBV.flatten(0, 1))
+    targets = batch.targets_TB.flatten().to(log_p_MV.device)
     nats = F.nll_loss(log_p_MV, targets, ignore_index=IGNORED, reduction="sum")
     num_characters = (targets != IGNORED).sum()
     if begins_text:

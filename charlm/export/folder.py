@@ -24,6 +24,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         for name, written in files.items():
             with atomic_writer(temporary / name) as file:
                 file.write(written)
+        if target.is_dir():
+            target.rmdir()  # an empty one, onto which Windows renames nothing
         os.rename(temporary, target)
     except OSError as error:
         refuse_existing(folder)  # it may have appeared meanwhile

@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -124,6 +125,19 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
+def replace(source: Path, target: Path) -> None:
+    """``os.replace``, with patience: Windows refuses while anyone has the target open."""
+    for seconds in (0.01, 0.03, 0.1, 0.3, 1.0):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if target.is_dir() or not os.access(target.parent, os.W_OK):
+                raise
+            time.sleep(seconds)
+    os.replace(source, target)
+
+
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """A file to write that appears as ``path`` when the block ends, whole; nothing stays behind
@@ -141,7 +155,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             # On the disk before it takes the place of what was there.
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace(temporary, path)
     except OSError as error:
         raise UserError(f"Can't write {path}: {error.strerror or error}.") from error
     finally:

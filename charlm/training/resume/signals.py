@@ -8,6 +8,8 @@ from typing import Any
 from charlm.errors import Stopped
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+if hasattr(signal, "SIGBREAK"):  # on Windows alone
+    NAMES[signal.SIGBREAK] = "Ctrl-Break"
 
 
 class StopSignals:
