@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from charlm.model import CharLM as CharLM
     from charlm.recurrence import unroll as unroll
     from charlm.text.vocabulary import Vocabulary as Vocabulary
+    from charlm.training.logger import read_curves as read_curves
     from charlm.training.module import CharLMModule as CharLMModule
+    from charlm.training.trainer import make_trainer as make_trainer
 
 __version__ = "0.1.0"
 
@@ -39,6 +41,8 @@ _HOME = {
     "unroll": "recurrence",
     "CharLM": "model",
     "CharLMModule": "training.module",
+    "make_trainer": "training.trainer",
+    "read_curves": "training.logger",
     "load": "checkpoint",
     "generate": "generation.generate",
     "generate_many": "generation.generate",

@@ -3,7 +3,7 @@
 import inspect
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Trained:
     model = CharLM(len(vocabulary), **architecture)
     weights = {
         name.removeprefix("model."): weight
-        for name, weight in content["state_dict"].items()
+        for name, weight in plain_names(content["state_dict"]).items()
         if name.startswith("model.")
     }
     try:
@@ -63,6 +63,11 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Trained:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"The device {device!r} can't be used: {reason}") from error
+
+
+def plain_names(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights by the names that they have in a model that isn't wrapped by torch.compile."""
+    return {name.replace("_orig_mod.", ""): weight for name, weight in weights.items()}
 
 
 def newest(root: Path, names: Sequence[str] = ("last", "best")) -> Path:

@@ -7,6 +7,7 @@ import Lightning.
 import contextlib
 import importlib
 import inspect
+import io
 import os
 import sys
 from argparse import ArgumentError
@@ -50,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     command = given[0] if given else ""
+    if command != "generate" and isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that the console can't show is shown by its number. What is generated is kept
+        # as it is, or refused.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if command in CHECKPOINT_COMMANDS:
             function = getattr(importlib.import_module(f"charlm.commands.{command}"), command)

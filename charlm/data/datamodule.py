@@ -1,8 +1,8 @@
 """CharDataModule: a corpus, split and cut into batches, for the Trainer."""
 
 import contextlib
-import fcntl
 import itertools
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from filelock import FileLock
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -40,10 +41,9 @@ def one_at_a_time() -> Iterator[None]:
     others then find what it left. Where no lock can be had, each does it for itself."""
     with contextlib.ExitStack() as stack:
         if not {"LOCAL_RANK", "SLURM_LOCALID"}.isdisjoint(os.environ):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, NotImplementedError):
                 cache_directory().mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(open(cache_directory() / ".lock", "w"))
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                stack.enter_context(FileLock(cache_directory() / ".lock"))
         yield
 
 
@@ -230,6 +230,7 @@ class CharDataModule(L.LightningDataModule):
             lanes,
             self.hparams["carry"],
             self.text.vocabulary.mark_id,
+            self.trainer,
         )
 
     def val_dataloader(self) -> HeldOutBatches:
@@ -242,6 +243,10 @@ class CharDataModule(L.LightningDataModule):
             raise UserError("There is no test text: set data.test_size.")
         return self._held_out(self.split.test)
 
+    def predict_dataloader(self) -> HeldOutBatches:
+        """The test text; without one, the validation text."""
+        return self.test_dataloader() if len(self.split.test) else self.val_dataloader()
+
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
@@ -249,11 +254,13 @@ class CharDataModule(L.LightningDataModule):
         if next(self._num_batches) % BATCHES_PER_RELEASE == 0:
             self.text.release()
         inputs_TB, targets_TB, continues, begins_TB = batch
+        # On Apple's GPUs a copy that isn't waited for may be used before it is there.
+        at_once = device.type == "cuda"
         return Batch(
-            inputs_TB.to(device, non_blocking=True),
-            targets_TB.to(device, non_blocking=True),
+            inputs_TB.to(device, non_blocking=at_once),
+            targets_TB.to(device, non_blocking=at_once),
             continues,
-            None if begins_TB is None else begins_TB.to(device, non_blocking=True),
+            None if begins_TB is None else begins_TB.to(device, non_blocking=at_once),
         )
 
     def _part(self, bounds: range) -> np.ndarray:
@@ -272,30 +279,37 @@ class CharDataModule(L.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _position(self) -> tuple[int, int]:
-        """Where the Trainer stands: (epoch, index of the next batch), by batches trained on.
+    def _position(self, trainer: L.Trainer | None) -> tuple[int, int]:
+        """Where a Trainer stands: (epoch, index of the next batch), by batches trained on.
 
         ``current_epoch`` would not do: a run that ended in mid-epoch (``max_steps``) has it one too
         high.
         """
-        assert self.trainer is not None
-        began_epoch, began_batch = self._epoch_began
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total
-        num_batches = int(self.trainer.num_training_batches)
-        epochs = (progress.processed - began_batch) // num_batches
-        return began_epoch + epochs, self.trainer.fit_loop.batch_idx + 1
+        if trainer is None or not trainer.training:
+            return 0, 0  # someone looks at the batches
+        batch_index = trainer.fit_loop.batch_idx + 1
+        if trainer.overfit_batches:  # type: ignore[attr-defined]
+            return 0, batch_index  # the same ones in each epoch
+        return self._epoch_under_way(trainer), batch_index
+
+    def _epoch_under_way(self, trainer: L.Trainer) -> int:
+        began_epoch, began_batch = self._epoch_began if trainer is self.trainer else (0, 0)
+        progress: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+        return began_epoch + (progress.processed - began_batch) // int(trainer.num_training_batches)
 
     # In a checkpoint, since an epoch may have another number of batches in the run that goes on.
 
     def state_dict(self) -> dict[str, Any]:
-        assert self.trainer is not None
-        if self.trainer.state.fn != TrainerFn.FITTING:
+        trainer = self.trainer
+        if trainer is None or trainer.state.fn != TrainerFn.FITTING:
             return {}
         began_epoch, began_batch = self._epoch_began
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total
-        num_batches = int(self.trainer.num_training_batches)
-        epochs = (progress.processed - began_batch) // num_batches
-        return {"epoch": began_epoch + epochs, "batches": began_batch + epochs * num_batches}
+        if math.isinf(trainer.num_training_batches):
+            return {"epoch": began_epoch, "batches": began_batch}  # before the first batch
+        epochs = self._epoch_under_way(trainer) - began_epoch
+        num_batches = epochs * int(trainer.num_training_batches)
+        return {"epoch": began_epoch + epochs, "batches": began_batch + num_batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._epoch_began = state_dict["epoch"], state_dict["batches"]
+        if state_dict:
+            self._epoch_began = state_dict["epoch"], state_dict["batches"]

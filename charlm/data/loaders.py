@@ -3,37 +3,41 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import lightning as L
 import numpy as np
 import torch
 
 from charlm.data.batch import IGNORED, Batch, begins, take
 from charlm.data.held_out import HeldOut
-from charlm.data.samplers import Sampler
+from charlm.data.samplers import Sampler, share
 
 
 class TrainingBatches:
     """The batches that are left of the epoch in which the Trainer stands.
 
     It has a length and keeps no position: at the first batch it asks where training stands, so
-    that a resumed epoch goes on with the batch it would have had.
+    that a resumed epoch goes on with the batch it would have had. Without a Trainer that trains, it
+    gives the batches of the first epoch.
 
     Args:
         ids: the training text, [N].
         sampler: which characters form a batch.
-        position: returns (epoch, index of the next batch).
+        position: returns (epoch, index of the next batch) of a Trainer, or of none.
         lanes: those of this process.
         carry: whether a batch may go on where the one before ended.
         mark_id: what stands between documents, if the text has any.
+        trainer: that trains on them.
     """
 
     def __init__(
         self,
         ids: np.ndarray,
         sampler: Sampler,
-        position: Callable[[], tuple[int, int]],
+        position: Callable[[L.Trainer | None], tuple[int, int]],
         lanes: slice,
         carry: bool = True,
         mark_id: int | None = None,
+        trainer: L.Trainer | None = None,
     ) -> None:
         self.ids = ids
         self.sampler = sampler
@@ -41,12 +45,19 @@ class TrainingBatches:
         self.lanes = lanes
         self.carry = carry
         self.mark_id = mark_id
+        self.trainer = trainer
+
+    def follow(self, trainer: L.Trainer) -> None:
+        """Train with this Trainer, which may be another one than the loader was made for."""
+        if trainer is not self.trainer:
+            self.trainer = trainer
+            self.lanes = share(self.sampler.num_lanes, trainer.global_rank, trainer.world_size)
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, first = self.position()
+        epoch, first = self.position(self.trainer)
         for batch_index in range(first, len(self)):
             places = self.sampler.places(epoch, batch_index)[:, self.lanes]
             inputs_TB, targets_TB = take(self.ids, places)

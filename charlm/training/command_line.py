@@ -1,16 +1,11 @@
 """``charlm fit / validate / test``: Lightning's command line over the module and the data."""
 
 import argparse
-import contextlib
-import logging
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
-import torch
-from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.profilers import PassThroughProfiler
@@ -18,15 +13,17 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from charlm.data.datamodule import CharDataModule
 from charlm.data.samplers import share
+from charlm.errors import UserError
 from charlm.training import failures
-from charlm.training.callbacks import CONFIGURED, watching_callbacks
+from charlm.training.callbacks import CONFIGURED
 from charlm.training.cell_help import CellHelp
 from charlm.training.configuration import MODE
-from charlm.training.logger import LOG_FOLDER, RunLogger
+from charlm.training.logger import LOG_FOLDER, RunLogger, log_folder
 from charlm.training.module import CharLMModule
-from charlm.training.options import ResumingCLI, SaveConfig
-from charlm.training.resume.checkpoints import WholeFiles
+from charlm.training.options import ConfigParser, ResumingCLI, SaveConfig, check_serialised
 from charlm.training.resume.compatibility import check_data, check_model
+from charlm.training.resume.limits import reached_limit, why_it_ended
+from charlm.training.trainer import DEFAULTS, check_callbacks, make_trainer, quiet_lightning
 
 
 class CharLMCLI(ResumingCLI):
@@ -54,29 +51,29 @@ class CharLMCLI(ResumingCLI):
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        config = self.config_init[self.subcommand]["trainer"]
-        kwargs["use_distributed_sampler"] = False
-        if config["profiler"] is None:
-            kwargs["profiler"] = Unprofiled()
-        kwargs["plugins"] = [*plugins_of(config["plugins"]), WholeFiles()]
-        if config["logger"] in (None, True):
-            kwargs["logger"] = self._logger(config["default_root_dir"] or ".")
-        if self.model.sizing is not None and not has_limit(config):
+        config = self.config_init[self.subcommand]
+        options = {**config["trainer"], **kwargs}
+        if self.model.sizing is not None and not has_limit(options):
             B, T = (self.datamodule.hparams[name] for name in ("num_lanes", "num_steps"))
-            each = B * T * config["accumulate_grad_batches"]
-            kwargs |= {"max_epochs": -1, "max_steps": self.model.sizing.num_steps(each)}
-        self.save_config_kwargs["options"] = self.config_dump
-        has_bar = config["enable_progress_bar"] is not False
-        kwargs["callbacks"] = [*(config["callbacks"] or []), *watching_callbacks(has_bar)]
-        return super().instantiate_trainer(**kwargs)
-
-    def _logger(self, root: str) -> RunLogger:
-        folder = self.run_folder
-        if folder is None:
-            return RunLogger(root, LOG_FOLDER, default_hp_metric=False)
-        # What a killed run had logged after its last checkpoint, it logs again.
-        again: dict[str, Any] = {"purge_step": self.resumed_step + 1}
-        return RunLogger(folder.root, LOG_FOLDER, folder.version, default_hp_metric=False, **again)
+            each = B * T * options["accumulate_grad_batches"]
+            options |= {"max_epochs": -1, "max_steps": self.model.sizing.num_steps(each)}
+        given = options.pop("callbacks") or []
+        callbacks = [*given] if isinstance(given, list) else [given]
+        check_callbacks(callbacks)
+        check_serialised(self.config_dump)
+        callbacks += [config[section] for section in CONFIGURED]
+        callbacks += self.trainer_defaults["callbacks"]
+        if not options["fast_dev_run"]:
+            parser, used = self._parser(self.subcommand), self.config[self.subcommand]
+            callbacks.append(SaveConfig(parser, used, self.config_dump, **self.save_config_kwargs))
+        if self.run_folder is not None and options["logger"] in (None, True):
+            # What a killed run had logged after its last checkpoint, it logs again.
+            again: dict[str, Any] = {"purge_step": self.resumed_step + 1}
+            root, version = self.run_folder
+            options["logger"] = RunLogger(
+                root, LOG_FOLDER, version, default_hp_metric=False, **again
+            )
+        return make_trainer(callbacks, **options)
 
     def fit(self, **options: Any) -> None:
         """``Trainer.fit``, with what the user is to be told of it."""
@@ -84,12 +81,22 @@ class CharLMCLI(ResumingCLI):
         share(data.hparams.num_lanes, 0, self.trainer.world_size)
         if self.resumed is not None and not self._goes_on():
             return
+        profiler = self.trainer.profiler  # type: ignore[attr-defined]
+        if not isinstance(profiler, PassThroughProfiler):
+            # Its summary is no log message, which would be dropped.
+            profiler._rank_zero_info = show
         try:
-            self.trainer.fit(**options)
+            with failures.quiet_writers():
+                self.trainer.fit(**options)
         except Exception as error:
             if failures.is_out_of_memory(error):
                 raise failures.out_of_memory(self.model, data) from error
+            if isinstance(error, OSError) and error.filename is None:
+                # TensorBoard's thread, which can't say what it was writing to.
+                error.filename = log_folder(self.trainer)
             raise
+        if reason := why_it_ended(self.trainer, self.resumed_step):
+            tell(reason)
 
     def _goes_on(self) -> bool:
         """Whether anything is left to train after the checkpoint; nothing is written before.
@@ -104,16 +111,26 @@ class CharLMCLI(ResumingCLI):
         )
         check_model(self.model, checkpoint["hyper_parameters"])
         tell(f"going on from {self.resumed} (step {self.resumed_step})")
-        num_epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["completed"]
-        for name, reached in (("max_epochs", num_epochs), ("max_steps", self.resumed_step)):
-            limit = getattr(self.trainer, name)
-            if limit not in (None, -1) and reached >= limit:
-                tell(
-                    f"nothing is left to train: it has reached trainer.{name} {limit}; give more to "
-                    "go on."
-                )
-                return False
+        if limit := reached_limit(self.trainer, checkpoint):
+            tell(f"nothing is left to train: it has reached {limit}; give more to go on.")
+            return False
         return True
+
+    def validate(self, **options: Any) -> None:
+        """``Trainer.validate``, of a trained model."""
+        self._measure("validate", options)
+
+    def test(self, **options: Any) -> None:
+        """``Trainer.test``, of a trained model."""
+        self._measure("test", options)
+
+    def _measure(self, command: str, options: dict[str, Any]) -> None:
+        if self.resumed is None:
+            raise UserError(
+                f"charlm {command} measures a trained model: name its checkpoint with --ckpt_path "
+                "FILE, or take --ckpt_path best or last for those of the newest run."
+            )
+        getattr(self.trainer, command)(**options)
 
 
 def has_limit(config: Any) -> bool:
@@ -122,30 +139,13 @@ def has_limit(config: Any) -> bool:
     return any(limit not in (None, -1) for limit in limits)
 
 
-class Unprofiled(PassThroughProfiler):
-    """As without a profiler, which Lightning enters and leaves a hundred times a step."""
-
-    NOTHING = contextlib.nullcontext()
-
-    def profile(self, action_name: str) -> Any:
-        return self.NOTHING
-
-
-def plugins_of(configured: Any) -> list[Any]:
-    """The Trainer's plugins, as its configuration gives them: none, one or several.
-
-    On SLURM, Lightning's handler of the requeue signal would save in mid-step.
-    """
-    plugins = configured if isinstance(configured, list) else [configured]
-    plugins = [plugin for plugin in plugins if plugin is not None]
-    if SLURMEnvironment.detect():
-        plugins.append(SLURMEnvironment(auto_requeue=False))
-    return plugins
-
-
 @rank_zero_only
+def show(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 def tell(message: str) -> None:
-    print(f"charlm: {message}", file=sys.stderr)
+    show(f"charlm: {message}")
 
 
 def run(
@@ -171,30 +171,12 @@ def run(
             CharDataModule,
             args=arguments,
             seed_everything_default=0,
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},
-            trainer_defaults={
-                "accelerator": "cuda" if torch.cuda.is_available() else "cpu",
-                "max_epochs": 100,
-                "gradient_clip_val": 1.0,
-                "enable_model_summary": False,
-                "callbacks": [*callbacks],
-            },
+            # Made in instantiate_trainer.
+            save_config_callback=None,
+            parser_class=ConfigParser,
+            trainer_defaults={**DEFAULTS, "callbacks": [*callbacks]},
             parser_kwargs={"prog": "charlm", **options}
             | dict.fromkeys(CharLMCLI.subcommands(), options),
             # The optimiser is the module's own argument.
             auto_configure_optimizers=False,
         )
-
-
-def quiet_lightning() -> None:
-    """Keep to what concerns the user's run: no product tips, no advice that doesn't apply."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for advice in (
-        "The number of training batches .* is smaller than the logging interval",
-        "You defined a `validation_step` but have no `val_dataloader`",
-        # Lightning with torch 2.13, about a line of its own.
-        r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-    ):
-        warnings.filterwarnings("ignore", advice)

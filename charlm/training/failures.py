@@ -1,5 +1,7 @@
 """What a training run that fails for want of memory or by a wrong setting is told as: a sentence."""
 
+import re
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,11 +38,42 @@ def told_in_a_sentence() -> Iterator[None]:
             f"Can't write or read{where}: {error.strerror or error}; the logs' folder is set with "
             "--trainer.default_root_dir."
         ) from error
-    except (MisconfigurationException, ValueError) as error:
+    except ModuleNotFoundError as error:
+        name = (error.name or str(error)).split(".")[0]
+        raise UserError(
+            f"An option needs the package {name}, which isn't installed: pip install {name}."
+        ) from error
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        if missing := re.search(r"Requirement '([^']+)' not met", str(error)):
+            raise UserError(
+                f"An option needs the package {missing[1]}, which isn't installed: "
+                f"pip install '{missing[1]}'."
+            ) from error
+        if "MPS" in str(error):
+            raise UserError(
+                f"Apple's GPU can't do this ({' '.join(str(error).split())}): take "
+                "--trainer.accelerator cpu."
+            ) from error
         if not isinstance(error, MisconfigurationException) and not is_lightnings(error):
             raise
         reason = " ".join(str(error).split())
         raise UserError(f"These options don't go together: {reason}") from error
+
+
+@contextmanager
+def quiet_writers() -> Iterator[None]:
+    """Keep the traceback of TensorBoard's thread to itself: what it met, the run is told next."""
+    usual = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if not type(failure.thread).__module__.startswith("tensorboard"):
+            usual(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = usual
 
 
 def is_lightnings(error: BaseException) -> bool:

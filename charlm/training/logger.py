@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
+from charlm.errors import UserError
 from charlm.training.watching import merely_watching
 
 LOG_FOLDER = "lightning_logs"
@@ -24,6 +26,34 @@ def tensorboard_writers(trainer: L.Trainer) -> Iterator[SummaryWriter]:
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 yield logger.experiment
+
+
+def read_curves(folder: str | Path) -> dict[str, tuple[list[int], list[float]]]:
+    """What a run has logged, to plot: by its name (``train/perplexity``), the steps and the values.
+
+    Args:
+        folder: ``lightning_logs/version_N``; of a run that still trains, what is on the disk.
+
+    Raises:
+        UserError: there is no log in it.
+    """
+    if not any(Path(folder).glob("events.out.tfevents.*")):
+        raise UserError(f"There is no log of a run in {folder}: name its lightning_logs/version_N.")
+    # Every entry, and not a sample of them.
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    curves = {}
+    for name in events.Tags()["scalars"]:
+        entries = events.Scalars(name)
+        curves[name] = [entry.step for entry in entries], [entry.value for entry in entries]
+    return curves
+
+
+def log_folder(trainer: L.Trainer) -> str:
+    """Where this process's Trainer keeps its first log; no collective call, as ``log_dir`` is."""
+    if not trainer.loggers:
+        return trainer.default_root_dir
+    logger = trainer.loggers[0]
+    return str(logger.log_dir or logger.save_dir or trainer.default_root_dir)
 
 
 class RunFolder(NamedTuple):

@@ -18,10 +18,11 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from charlm.cells.options import as_names
+from charlm.checkpoint import plain_names
 from charlm.data.batch import Batch
 from charlm.dropout import check_probability
 from charlm.errors import UserError
-from charlm.evaluation.protocol import summed_nats
+from charlm.evaluation.protocol import log_probabilities, summed_nats
 from charlm.model import CharLM, ModelState, detach
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import schedules
@@ -162,6 +163,14 @@ class CharLMModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise a UserError for options that the checkpoint can't be used with."""
+        # Of a model wrapped by torch.compile, or not any more.
+        own_names = {plain: name for name in self.state_dict() for plain in plain_names({name: 0})}
+        checkpoint["state_dict"] = {
+            own_names.get(name, name): weight
+            for name, weight in plain_names(checkpoint["state_dict"]).items()
+        }
+        if self._trainer is None:
+            return  # CharLMModule.load_from_checkpoint: its options are the checkpoint's
         trainer: Any = self.trainer
         is_training = trainer.state.fn == TrainerFn.FITTING
         if is_training and trainer.datamodule:
@@ -200,7 +209,8 @@ class CharLMModule(L.LightningModule):
         self.train_nats.update(loss.detach(), batch.targets_TB.numel())
         # On a GPU every look at a value is a wait, so only the steps that are logged are looked at.
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        is_logged = (self.trainer.global_step + 1) % every == 0
+        # 0: the Trainer's `barebones`.
+        is_logged = bool(every) and (self.trainer.global_step + 1) % every == 0
         if is_logged or loss.device.type == "cpu":
             self._check_finite(loss)
         if is_logged:
@@ -252,7 +262,8 @@ class CharLMModule(L.LightningModule):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
         self.grad_norm = get_total_norm(gradients)
-        is_logged = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        is_logged = bool(every) and (self.trainer.global_step + 1) % every == 0
         if is_logged:
             self.log("train/grad_norm", self.grad_norm)
             self.log("train/lr", optimizer.param_groups[0]["lr"])
@@ -304,6 +315,15 @@ class CharLMModule(L.LightningModule):
         self.held_out_nats.update(nats / num_characters.clamp(min=1), num_characters)
 
     test_step = validation_step
+
+    def on_predict_epoch_start(self) -> None:
+        self._held_out_state = None
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """log p [T, B, V] of each next character, in float64; the state is carried likewise."""
+        state = self._held_out_state if batch.continues else None
+        logits_TBV, self._held_out_state = self(batch.inputs_TB, state)
+        return log_probabilities(logits_TBV).cpu()
 
     def on_validation_epoch_end(self) -> None:
         self._log_held_out("val")

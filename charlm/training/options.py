@@ -1,18 +1,24 @@
 """The options of a run: those given, and below them those of the checkpoint it goes on from."""
 
+import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from charlm.cells.options import modernised
 from charlm.checkpoint import newest, read
 from charlm.configs import names, with_paths
 from charlm.data.datamodule import FACTS
+from charlm.errors import UserError
+from charlm.text.files import atomic_writer
 from charlm.text.sources import absolute
-from charlm.training.logger import RunFolder
+from charlm.training.logger import RunFolder, log_folder
 from charlm.training.resume.exact import check_resumable
 
 # Of the machine, not of the run: a checkpoint doesn't bring them along.
@@ -21,18 +27,35 @@ MACHINE_OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "plugins",
 KEY = "options"
 
 
-class SaveConfig(SaveConfigCallback):
+class ConfigParser(LightningArgumentParser):
+    """Lightning's, which reads configuration files as UTF-8 whatever the machine's own encoding."""
+
+    def parse_path(self, path: str | os.PathLike[str], *args: Any, **options: Any) -> Namespace:
+        try:
+            content = Path(path).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not UTF-8: save the configuration as UTF-8.") from error
+        name = os.path.basename(path)
+        return self.parse_string(content, name, *args, **options)
+
+
+class SaveConfig(Callback):
     """All options of a run that trains: in ``config.yaml`` beside its logs, and in its checkpoints.
 
     Args:
-        options: by section, in plain types.
+        parser: that knows the options.
+        config: the options.
+        options: the same, by section, in plain types.
+        filename: of the file beside the logs.
     """
 
-    def __init__(self, parser: Any, config: Any, options: dict[str, Any], **others: Any) -> None:
+    def __init__(
+        self, parser: Any, config: Any, options: dict[str, Any], filename: str = "config.yaml"
+    ) -> None:
         # Run again, the file is a new run.
         config = config.clone()
         config["ckpt_path"] = None
-        super().__init__(parser, config, **others)
+        self.parser, self.config, self.filename = parser, config, filename
         self.options = {name: options[name] for name in options if name != "ckpt_path"}
         # The command line links it to seed_everything.
         self.options["data"] = {k: v for k, v in options["data"].items() if k != "seed"}
@@ -41,8 +64,11 @@ class SaveConfig(SaveConfigCallback):
             data["path"] = absolute(data["path"])
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if stage == "fit" and trainer.loggers:
-            super().setup(trainer, pl_module, stage)
+        if stage != "fit" or not trainer.loggers or not trainer.is_global_zero:
+            return
+        content = self.parser.dump(self.config, skip_none=False)
+        with atomic_writer(Path(log_folder(trainer)) / self.filename) as file:
+            file.write(content.encode())
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
@@ -54,9 +80,11 @@ class ResumingCLI(LightningCLI):
     """Lightning's command line, where ``--ckpt_path`` goes on from a checkpoint.
 
     An option that neither the command line nor its configuration file gives is the checkpoint's.
-    One that is given counts, or is refused when the checkpoint is loaded (``charlm.training.resume.compatibility``);
-    Lightning's own would let the checkpoint's override it unsaid. ``last`` and ``best`` are those
-    of the newest run.
+    One that is given counts, or is refused when the checkpoint is loaded
+    (``charlm.training.resume.compatibility``); Lightning's own would let the checkpoint's override
+    it unsaid. ``last`` and ``best`` are those of the newest run, ``auto`` is the newest run's last
+    where there is one, and else begins a new run: one command for a machine that may stop at any
+    time.
     """
 
     # The checkpoint that the command goes on from, its step, and the run's folder to go on in.
@@ -82,19 +110,28 @@ class ResumingCLI(LightningCLI):
         first, *others = self._arguments
         parsed = self.parser.parse_args([first, "--seed_everything=-1", *others], defaults=False)
         given: dict[str, Any] = parsed[subcommand].as_dict()
-        if given["seed_everything"] == -1:
+        # Any seed will do (`true`): that of the checkpoint, too.
+        if given["seed_everything"] == -1 or given["seed_everything"] is True:
             del given["seed_everything"]
         return given
 
     def _parse_ckpt_path(self) -> None:
+        config = self.config[self.config["subcommand"]]
+        if config["ckpt_path"]:
+            self._go_on_from(config["ckpt_path"])
+        config = self.config[self.config["subcommand"]]
+        if config["seed_everything"] is True:
+            config["seed_everything"] = config["data"]["seed"] = drawn_seed()
+
+    def _go_on_from(self, name: str) -> None:
         subcommand = self.config["subcommand"]
         config = self.config[subcommand]
-        if not config["ckpt_path"]:
+        root = Path(config["trainer"]["default_root_dir"] or ".")
+        self.resumed = found(name, root, may_begin=subcommand == "fit")
+        if self.resumed is None:
+            config["ckpt_path"] = None
             return
         given = self._given(subcommand)
-        root = Path(config["trainer"]["default_root_dir"] or ".")
-        name = config["ckpt_path"]
-        self.resumed = newest(root, [name]) if name in ("last", "best") else Path(name)
         self.checkpoint = checkpoint = read(self.resumed)
         if subcommand == "fit":
             check_resumable(checkpoint)
@@ -104,9 +141,7 @@ class ResumingCLI(LightningCLI):
             if folder and (not is_given or folder.root == root.resolve()):
                 self.run_folder = folder
                 # Beside the options that the run began with stand those that it went on with.
-                self.save_config_kwargs["config_filename"] = (
-                    f"config-from-step-{self.resumed_step}.yaml"
-                )
+                self.save_config_kwargs["filename"] = f"config-from-step-{self.resumed_step}.yaml"
         below = {subcommand: without(options_of(checkpoint, subcommand), given)}
         self.config = self.parser.parse_object(below, self.config)
         self.config[subcommand]["ckpt_path"] = str(self.resumed)
@@ -122,6 +157,56 @@ class ResumingCLI(LightningCLI):
         ):
             beside = [parent / path for parent in self.resumed.resolve().parents]
             data["path"] = str(next(filter(Path.exists, beside), path))
+
+
+def found(name: str, root: Path, may_begin: bool) -> Path | None:
+    """The checkpoint that ``--ckpt_path`` names; none where ``auto`` finds none and may begin.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    if name not in ("last", "best", "auto"):
+        return Path(name)
+    if name == "auto":
+        name = "last"
+        try:
+            return newest(root, [name])
+        except UserError:
+            if may_begin:
+                return None
+    return newest(root, [name])
+
+
+def drawn_seed() -> int:
+    """A seed by chance, the same in all processes that train together.
+
+    Raises:
+        UserError: the processes were started by something that doesn't tell them one.
+    """
+    if {"LOCAL_RANK", "SLURM_PROCID"}.isdisjoint(os.environ):
+        return secrets.randbelow(2**31)
+    # Of the process that started this one.
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    if seed is None:
+        raise UserError(
+            "Each of these processes would draw another seed: give all of them the same number with "
+            "--seed_everything."
+        )
+    return int(seed)
+
+
+def check_serialised(options: dict[str, Any], place: str = "") -> None:
+    """Raise a UserError for an option that can't be saved, so that no run could come back to it."""
+    for name, value in options.items():
+        where = f"{place}.{name}" if place else name
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, dict):
+                check_serialised(part, where)
+            elif isinstance(part, str) and part.startswith("Unable to serialize instance"):
+                raise UserError(
+                    f"The value of {where} can't be saved in a configuration, so the run couldn't be "
+                    "resumed: give it as a number, a string, or by class path."
+                )
 
 
 def options_of(checkpoint: dict[str, Any], subcommand: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from charlm.configs import FOLDER
 from charlm.data.batch import Batch
 from charlm.data.datamodule import CharDataModule, TrainingBatches
 from charlm.model import CharLM, ModelState, detach
-from charlm.training.command_line import quiet_lightning, run
+from charlm.training.command_line import run
+from charlm.training.trainer import quiet_lightning
 from scripts.benchmarks.contestants import CHARACTERS, V, book_step, charlm_step
 from scripts.benchmarks.timing import Step, half_iqr, say
 
@@ -59,7 +60,7 @@ def fit_with_nothing_on(epochs: int, device: str) -> float:
     """The seconds that Lightning's own loop takes: no logs, checkpoints, callbacks or bar."""
     quiet_lightning()
     data = CharDataModule(max_chars=10_000, fallback="python-docs")
-    batches = TrainingBatches(data.text.ids, data.sampler, lambda: (0, 0), slice(None))
+    batches = TrainingBatches(data.text.ids, data.sampler, lambda trainer: (0, 0), slice(None))
     watch = Stopwatch()
     trainer = L.Trainer(
         accelerator=device,

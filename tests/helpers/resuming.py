@@ -14,9 +14,9 @@ from lightning.pytorch.loggers import Logger
 
 from charlm.data.datamodule import CharDataModule
 from charlm.errors import Stopped
-from charlm.training.callbacks import RunProgressBar, TextSamples
+from charlm.training.callbacks import BestCheckpoint, LastCheckpoint, RunProgressBar, TextSamples
 from charlm.training.module import CharLMModule
-from charlm.training.resume.checkpoints import BestCheckpoint, LastCheckpoint, WholeFiles
+from charlm.training.resume.whole_files import WholeFiles
 from helpers.running import small_data, small_module, trainer
 
 

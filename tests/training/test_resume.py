@@ -226,7 +226,7 @@ def test_every_few_steps_or_once_a_minute(tmp_path: Path, monkeypatch: pytest.Mo
         written = Written()
         Run(tmp_path / str(every), **case, every_n_train_steps=every).go(written)
         assert sorted(set(written.steps)) == expected  # with the best of each epoch
-    monkeypatch.setattr("charlm.training.resume.checkpoints.SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr("charlm.training.resume.last_checkpoint.SECONDS_BETWEEN", 0.0)
     written = Written()
     Run(tmp_path / "minute", **case, every_n_train_steps=None).go(written)
     assert set(written.steps) >= set(range(1, 22))

@@ -1,5 +1,7 @@
 """What happens beside training, a file each; and which callbacks a run has, in one list."""
 
+from collections.abc import Sequence
+
 from lightning.pytorch.callbacks import Callback
 
 from charlm.training.callbacks.averaged_weights import AveragedWeights
@@ -11,8 +13,9 @@ from charlm.training.callbacks.progress_bar import RunProgressBar
 from charlm.training.callbacks.text_samples import TextSamples
 from charlm.training.callbacks.throughput import Throughput
 from charlm.training.callbacks.unit_histograms import UnitHistograms
-from charlm.training.resume.checkpoints import BestCheckpoint, LastCheckpoint
+from charlm.training.resume.best_checkpoint import BestCheckpoint
 from charlm.training.resume.exact import ExactResume
+from charlm.training.resume.last_checkpoint import LastCheckpoint
 
 __all__ = [
     "AveragedWeights",
@@ -29,7 +32,7 @@ __all__ = [
     "UnitHistograms",
     "CONFIGURED",
     "module_callbacks",
-    "watching_callbacks",
+    "run_callbacks",
 ]
 
 # Those with options of their own, by the name of their section.
@@ -39,6 +42,8 @@ CONFIGURED: dict[str, type[Callback]] = {
     "early_stopping": StopEarly,
     "samples": TextSamples,
 }
+# Those that write checkpoint files.
+OF_FILES = (LastCheckpoint, BestCheckpoint)
 
 
 def module_callbacks(ema_decay: float = 0.0) -> list[Callback]:
@@ -51,7 +56,16 @@ def module_callbacks(ema_decay: float = 0.0) -> list[Callback]:
     return [CarriedState(), *averaged, ExactResume()]
 
 
-def watching_callbacks(progress_bar: bool = True) -> list[Callback]:
-    """Those that show and log what a run does."""
-    callbacks: list[Callback] = [Throughput(), HyperParameters()]
-    return [*callbacks, RunProgressBar()] if progress_bar else callbacks
+def run_callbacks(
+    given: Sequence[Callback] = (), progress_bar: bool = True, checkpoints: bool = True
+) -> list[Callback]:
+    """All that a run has: those given, and of each other kind one with its defaults."""
+    kinds: list[type[Callback]] = [Throughput, HyperParameters, TextSamples]
+    if progress_bar:
+        kinds.append(RunProgressBar)
+    if checkpoints:
+        kinds.extend(OF_FILES)
+    else:
+        given = [callback for callback in given if not isinstance(callback, OF_FILES)]
+    added = [kind() for kind in kinds if not any(isinstance(one, kind) for one in given)]
+    return [*added, *given]

@@ -6,21 +6,27 @@ the epoch's loss so far.
 """
 
 import random
+import sys
 from typing import Any, cast
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, distributed
 
+from charlm.checkpoint import plain_names
+from charlm.data.loaders import TrainingBatches
 from charlm.data.samplers import share
 from charlm.errors import UserError
+from charlm.training.resume.machine import difference, machine
 from charlm.training.resume.position import position_of, put_counters_right, set_position
 
 # The entry in the checkpoint.
 KEY = "charlm"
+# Lightning's, of a run with averaged weights: those that training goes on with.
+OWN_WEIGHTS = "current_model_state"
 
 
 class ExactResume(Callback):
@@ -30,6 +36,7 @@ class ExactResume(Callback):
         self._loaded: dict[str, Any] | None = None
         self._num_logged: int | None = None
         self._epoch_nats: dict[str, Tensor] = {}
+        self._own_weights: dict[str, Tensor] | None = None
 
     # Save
 
@@ -37,12 +44,32 @@ class ExactResume(Callback):
         # The module takes its sums to zero next. But where a run ends in mid-epoch (max_steps), the
         # epoch isn't over for the run that goes on from there.
         self._epoch_nats = nats_so_far(pl_module)
+        if averages_weights(trainer):
+            # At the run's end Lightning puts the average in their place, and the last checkpoint is
+            # written after that.
+            weights = plain_names(pl_module.state_dict())
+            self._own_weights = {name: weight.clone() for name, weight in weights.items()}
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
+    ) -> None:
+        self._own_weights = None
+        if self._num_logged is not None:
+            # Lightning assumes a checkpoint from the end of a batch, and adds that batch.
+            trainer.fit_loop.epoch_loop._batches_that_stepped = self._num_logged
+            self._num_logged = None
+        has_metrics(trainer)
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
             return
+        for part in ("state_dict", OWN_WEIGHTS):
+            if part in checkpoint:
+                checkpoint[part] = plain_names(checkpoint[part])
+        if self._own_weights is not None and OWN_WEIGHTS in checkpoint:
+            checkpoint[OWN_WEIGHTS] = self._own_weights
         own_state = carried_state(pl_module)
         check_finite(trainer, [*checkpoint["state_dict"].values(), *sum(own_state or (), ())])
         counters = checkpoint["loops"]["fit_loop"]
@@ -57,6 +84,7 @@ class ExactResume(Callback):
         checkpoint[KEY] = {
             "processes": gathered(own),
             "num_logged": num_logged if position.is_between_batches else None,
+            "machine": machine(pl_module.device),
         }
 
     # Resume
@@ -70,6 +98,8 @@ class ExactResume(Callback):
         self._loaded = checkpoint[KEY]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if isinstance(trainer.train_dataloader, TrainingBatches):
+            trainer.train_dataloader.follow(trainer)
         rank, num_processes = trainer.global_rank, trainer.world_size
         loaded, self._loaded = self._loaded, None
         processes: list[dict[str, Any]] = loaded["processes"] if loaded else []
@@ -82,6 +112,9 @@ class ExactResume(Callback):
         check_same_everywhere(trainer)
         if loaded is None:
             return
+        changed = difference(loaded.get("machine", {}), machine(pl_module.device))
+        if changed and trainer.is_global_zero:
+            print(f"charlm: {changed}", file=sys.stderr)
         parts = [own["carried"] for own in processes]
         module = cast(Any, pl_module)
         module.carried_state = restored_state(parts, module.device, rank, num_processes)
@@ -89,15 +122,6 @@ class ExactResume(Callback):
             module.train_nats.add(**own["nats"])
         self._num_logged = loaded["num_logged"]
         put_counters_right(trainer)
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
-    ) -> None:
-        if self._num_logged is not None:
-            # Lightning assumes a checkpoint from the end of a batch, and adds that batch.
-            trainer.fit_loop.epoch_loop._batches_that_stepped = self._num_logged
-            self._num_logged = None
-        has_metrics(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
@@ -111,6 +135,11 @@ def has_metrics(trainer: L.Trainer) -> None:
     validation begun anew, gives them anew.
     """
     trainer.fit_loop._restarting = False
+
+
+def averages_weights(trainer: L.Trainer) -> bool:
+    """Whether a callback exchanges the weights for their average, in validation and at the end."""
+    return any(isinstance(each, WeightAveraging) for each in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def last_written(trainer: L.Trainer) -> str:
@@ -198,6 +227,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
         "numpy": {**numpy_state, "state": {**numpy_state["state"], "key": key}},
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "mps": torch.mps.get_rng_state() if device.type == "mps" else None,
     }
 
 
@@ -210,3 +240,5 @@ def restore_random(state: dict[str, Any], device: torch.device) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)
+    if state.get("mps") is not None and device.type == "mps":
+        torch.mps.set_rng_state(state["mps"])

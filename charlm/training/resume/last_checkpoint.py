@@ -1,48 +1,31 @@
-"""Which checkpoints a run writes: the last, to resume from, and the best."""
+"""``last.ckpt``: where a run stands, to resume from."""
 
-import fcntl
-import io
 import os
+import shlex
+import subprocess
 import time
-import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning as L
 import torch
+from filelock import FileLock, Timeout
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor, distributed
+from torch import distributed
 
-from charlm.checkpoint import read
 from charlm.errors import Stopped, UserError
-from charlm.text.files import atomic_writer
 from charlm.training.logger import tensorboard_writers
+from charlm.training.resume.best_checkpoint import BestCheckpoint
+from charlm.training.resume.exact import averages_weights
 from charlm.training.resume.signals import NAMES, StopSignals
 
 SECONDS_BETWEEN = 60.0
 
 
-class WholeFiles(CheckpointIO):
-    """Checkpoints that are written whole or not at all, and read only if they are undamaged."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        # In memory first: torch's writer tells a full disk by an assertion of its own.
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        with atomic_writer(Path(path)) as file:
-            file.write(content.getbuffer())
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return read(Path(path))
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        Path(path).unlink(missing_ok=True)
+def quoted(argument: str) -> str:
+    """An argument as it is typed in a command."""
+    return subprocess.list2cmdline([argument]) if os.name == "nt" else shlex.quote(argument)
 
 
 class LastCheckpoint(ModelCheckpoint):
@@ -67,7 +50,7 @@ class LastCheckpoint(ModelCheckpoint):
         self.signals = StopSignals()
         self._step_written = -1
         self._written_at = 0.0
-        self._folder_lock: int | None = None
+        self._folder_lock: FileLock | None = None
 
     @property
     def state_key(self) -> str:
@@ -108,7 +91,9 @@ class LastCheckpoint(ModelCheckpoint):
         # One process alone may have the signal, and all of them have to ask one another.
         is_asked = trainer.world_size > 1 or self.signals.received
         is_of_training = trainer.validating and trainer.state.fn == TrainerFn.FITTING
-        if self._is_on(trainer) and is_of_training and is_asked:
+        # While it validates their average, the weights aren't those to go on with.
+        is_in_place = not averages_weights(trainer)
+        if self._is_on(trainer) and is_of_training and is_asked and is_in_place:
             self._write_or_stop(trainer, only_to_stop=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -134,7 +119,7 @@ class LastCheckpoint(ModelCheckpoint):
         if received:
             raise Stopped(
                 f"Stopped by {NAMES[received]} at step {trainer.global_step}; go on with: "  # type: ignore[index]
-                f"charlm fit --ckpt_path {self.path}",
+                f"charlm fit --ckpt_path {quoted(str(self.path))}",
                 received,
             )
 
@@ -157,6 +142,9 @@ class LastCheckpoint(ModelCheckpoint):
         # Else a run that is killed now would go on after steps that its log lacks.
         for writer in tensorboard_writers(trainer):
             writer.flush()
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, BestCheckpoint):
+                callback.write(trainer)  # the best that this file knows of is on the disk
         self._save_checkpoint(trainer, str(self.path))
         self._step_written = trainer.global_step
         self._written_at = time.monotonic()
@@ -187,19 +175,21 @@ class LastCheckpoint(ModelCheckpoint):
         folder = self.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._folder_lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._unlock()
+            self._folder_lock = FileLock(folder / ".lock", timeout=0)
+            self._folder_lock.acquire()
+        except Timeout as error:
+            self._folder_lock = None
             raise UserError(
                 f"Another process is training into {folder}: wait for it, or name another run's "
                 "checkpoint with --ckpt_path."
             ) from error
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:
+            self._folder_lock = None
+            reason = getattr(error, "strerror", None) or error
             if not folder.is_dir():
                 raise UserError(
-                    f"Checkpoints can't be written into {folder} ({error.strerror}): name a folder "
-                    "for the logs with --trainer.default_root_dir."
+                    f"Checkpoints can't be written into {folder} ({reason}): name a folder for "
+                    "the logs with --trainer.default_root_dir."
                 ) from error
             return  # a file system without locks
         for left_behind in folder.glob(".*.ckpt.*.part"):
@@ -207,66 +197,9 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _unlock(self) -> None:
         if self._folder_lock is not None:
-            os.close(self._folder_lock)
+            self._folder_lock.release()
             self._folder_lock = None
 
     def _let_go(self) -> None:
         self.signals.give_back()
         self._unlock()
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """``best.ckpt``: the lowest loss so far, of validation where there is one, else of training.
-
-    Args:
-        every_n_epochs: how often a better one is looked for.
-    """
-
-    def __init__(self, every_n_epochs: int = 1) -> None:
-        super().__init__(
-            filename="best",
-            monitor="train/loss",
-            enable_version_counter=False,
-            every_n_epochs=every_n_epochs,
-        )
-
-    @property
-    def state_key(self) -> str:
-        return type(self).__name__
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        with warnings.catch_warnings():
-            # That of a run that is resumed.
-            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-            super().setup(trainer, pl_module, stage)
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        if trainer.enable_validation:
-            self.monitor = "val/loss"
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        pass  # by epochs, not by steps
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Lightning's copies all metrics before it asks.
-        if (trainer.current_epoch + 1) % self._every_n_epochs == 0:
-            super().on_train_epoch_end(trainer, pl_module)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # The best of a run in another folder isn't the best of this one; but this one's folder may
-        # have been moved.
-        path = Path(cast(str, self.dirpath)) / "best.ckpt"
-        if not path.is_file() or not state_dict["best_model_path"]:
-            return
-        score = state_dict["best_model_score"]
-        self.best_model_path = self.kth_best_model_path = str(path)
-        self.best_model_score = self.kth_value = score
-        self.best_k_models = {str(path): score}
-
-    def _save_topk_checkpoint(
-        self, trainer: L.Trainer, monitor_candidates: dict[str, Tensor]
-    ) -> None:
-        # In a run that ends before its first validation nothing is the best.
-        if self.monitor in monitor_candidates:
-            super()._save_topk_checkpoint(trainer, monitor_candidates)
