@@ -4,9 +4,8 @@ Every contestant does the same work in the same process, in turn, round after ro
 machine's moods meet all of them alike; what counts are the ratios of the medians. One iteration
 is forward, backward, clipping and the optimiser's step over 32 lanes of 35 steps of the novel.
 
-The floor is the time that one large matrix product takes, in the same round, for the iteration's
-multiply-adds: per character H·G·H of the recurrence and H·V of the output layer, once forward
-and twice backward. The one-hot input is a gather, and counts nothing.
+The floor is what the iteration's own matrix products take, at their own shapes, each in the fastest
+way that this machine offers (``scripts.benchmarks.floor``), timed in the same rounds.
 """
 
 import argparse
@@ -27,9 +26,12 @@ from charlm.configs import FOLDER
 from charlm.model import CharLM
 from charlm.recurrence import BACKENDS, fastest
 from charlm.text.files import atomic_writer
-from scripts.benchmarks.contestants import CELLS, CHARACTERS, V, contestants
+from scripts.benchmarks import results
+from scripts.benchmarks.contestants import CELLS, CHARACTERS, GATES, B, T, V, contestants
+from scripts.benchmarks.floor import floor, parts
 from scripts.benchmarks.generation_rows import generation_row, many_texts_row
-from scripts.benchmarks.timing import Step, interleave, say
+from scripts.benchmarks.pairs import against_row, pairs
+from scripts.benchmarks.timing import Step, interleave, ratio_spread, say
 from scripts.benchmarks.whole_fit import fit, trainer_row
 
 SIZES = (256, 512)
@@ -79,8 +81,13 @@ def training_rows(
     for number, (name, hidden_size) in enumerate(cases, start=1):
         say(f"{number} of {len(cases)}: {name} {hidden_size} on {device}")
         steps = {way: make() for way, make in contestants(name, hidden_size, device).items()}
-        timed = interleave(steps, rounds, seconds, device)
-        floor, theirs = timed.pop("floor"), timed.get("torch")
+        products = parts(GATES[name], hidden_size, B, T, V, device)
+        every: dict[Any, Step] = {**steps, **products}
+        timed_all = interleave(every, rounds, seconds, device)
+        floor_seconds, floor_ways = floor({key: timed_all[key] for key in products})
+        say(f"  the floor: {floor_ways}")
+        timed = {way: timed_all[way] for way in steps}
+        theirs = timed.get("torch")
         cell = CharLM(V, hidden_sizes=[hidden_size], **CELLS[name][2]).cells[0]
         for contestant, result in timed.items():
             rows.append(
@@ -95,7 +102,9 @@ def training_rows(
                     "spread": result.spread,
                     "ratio_to_book": timed["book"].median / result.median,
                     "ratio_to_torch": theirs.median / result.median if theirs else None,
-                    "share_of_floor": floor.median / result.median,
+                    "ratio_spread": ratio_spread(theirs, result) if theirs else None,
+                    "share_of_floor": floor_seconds / result.median,
+                    "floor": floor_ways,
                     "peak_memory_mib": (
                         megabytes[name, hidden_size, contestant] if device == "cpu" else None
                     ),
@@ -131,7 +140,7 @@ def start_up_row(rounds: int) -> dict[str, Any]:
 def print_table(rows: list[dict[str, Any]]) -> None:
     """The training rows as a table, the others as a line each."""
     heads = ("cell", "hidden", "way", "characters/s", "x book", "x torch.nn", "of floor", "MiB")
-    form = "{:<11}{:>6}  {:<9}{:>22}{:>8}{:>12}{:>10}{:>7}"
+    form = "{:<11}{:>6}  {:<9}{:>22}{:>8}{:>15}{:>10}{:>7}"
     print(form.format(*heads))
     for row in rows:
         speed = f"{row.get('characters_per_second', 0):,.0f}"
@@ -144,7 +153,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
                     row["backend"] + "*" * row["is_auto"],
                     f"{speed} ± {row['spread']:4.1%}",
                     f"{row['ratio_to_book']:.2f}",
-                    f"{against:.2f}" if against else "-",
+                    f"{against:.2f} ± {row['ratio_spread']:4.1%}" if against else "-",
                     f"{row['share_of_floor']:.2f}",
                     f"{row['peak_memory_mib']:.0f}" if row["peak_memory_mib"] else "-",
                 )
@@ -155,6 +164,10 @@ def print_table(rows: list[dict[str, Any]]) -> None:
                 f"{row['ratio']:.2f} x its bare loop (± {row['spread']:.1%}), "
                 f"{row['ratio_to_book']:.2f} x the book's loop; "
                 f"Lightning with nothing on: {row['ratio_of_nothing_on']:.2f} x the bare loop"
+            )
+        elif row["kind"] == "against":
+            print(
+                f"{row['cell']}: {speed} characters/s, {row['ratio']:.2f} x (± {row['spread']:.1%})"
             )
         elif row["kind"] == "generate":
             print(
@@ -176,9 +189,11 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure charlm's speed.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="another machine's results")
     parser.add_argument("--rounds", type=int, default=9, help="times that each way is timed")
     parser.add_argument("--seconds", type=float, default=0.15, help="about how long each time")
     options = parser.parse_args()
+    other = results.read(options.compare) if options.compare else None
 
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -197,7 +212,11 @@ def main() -> None:
     rows.append(generation_row(options.rounds, options.seconds))
     rows += [many_texts_row(cell, options.rounds, options.seconds) for cell in ("rnn", "lstm")]
     rows.append(start_up_row(options.rounds))
+    rows += [against_row(*pair, options.rounds, options.seconds) for pair in pairs()]
     print_table(rows)
+    print(f"written to {results.write(rows)}")
+    if other is not None:
+        print("\n".join(results.comparison(rows, other)))
     if options.json is not None:
         with atomic_writer(options.json) as file:
             file.write(json.dumps(rows, indent=1).encode())

@@ -28,7 +28,7 @@ CELLS: dict[str, tuple[str, type[nn.RNNBase] | None, dict[str, Any]]] = {
     "gru (book)": ("gru", None, {"cell": "gru", "cell_options": {"reset_after": False}}),
     "lstm": ("lstm", nn.LSTM, {"cell": "lstm"}),
 }
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+GATES = {"rnn": 1, "gru": 3, "gru (book)": 3, "lstm": 4}
 
 
 def windows(device: str) -> Iterator[Tensor]:
@@ -103,16 +103,6 @@ def charlm_step(options: dict[str, Any], hidden_size: int, backend: str, device:
     return module_step(model, detach, device)
 
 
-def floor_step(gates: int, hidden_size: int, device: str) -> Step:
-    """One product of two large matrices with as many multiply-adds as an iteration has."""
-    multiply_adds = 3 * CHARACTERS * hidden_size * (gates * hidden_size + V)
-    inner = outer = 1024
-    rows = round(multiply_adds / (inner * outer))
-    left, right = torch.randn(rows, inner, device=device), torch.randn(inner, outer, device=device)
-    out = torch.empty(rows, outer, device=device)
-    return lambda: torch.mm(left, right, out=out)
-
-
 def contestants(name: str, hidden_size: int, device: str) -> dict[str, Callable[[], Step]]:
     """Everything that is measured for one cell and size, each made when it is called for.
 
@@ -120,7 +110,6 @@ def contestants(name: str, hidden_size: int, device: str) -> dict[str, Callable[
     """
     book_cell, layer, options = CELLS[name]
     makers: dict[str, Callable[[], Step]] = {
-        "floor": lambda: floor_step(GATES[book_cell], hidden_size, device),
         "book": lambda: book_step(book_cell, hidden_size, device),
     }
     if layer is not None:

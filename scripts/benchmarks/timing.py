@@ -3,8 +3,9 @@
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -34,9 +35,15 @@ class Contestant:
         return half_iqr(self.seconds) / self.median
 
 
+def ratio_spread(numerator: Contestant, denominator: Contestant) -> float:
+    """Half the interquartile range of the rounds' ratios, relative to their median."""
+    ratios = [a / b for a, b in zip(numerator.seconds, denominator.seconds, strict=True)]
+    return half_iqr(ratios) / statistics.median(ratios)
+
+
 def interleave(
-    steps: dict[str, Step], rounds: int, seconds: float, device: str
-) -> dict[str, Contestant]:
+    steps: Mapping[Any, Step], rounds: int, seconds: float, device: str
+) -> dict[Any, Contestant]:
     """Time each of ``steps`` in turn, ``rounds`` times, for about ``seconds`` each time."""
     timed = {name: Contestant(step) for name, step in steps.items()}
 

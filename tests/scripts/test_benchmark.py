@@ -2,14 +2,25 @@
 
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 import torch
 
 from charlm.cells import GRU, LSTM, RNN, initialise
+from charlm.errors import UserError
 from charlm.recurrence import eager
 from scripts.benchmarks import __main__ as benchmark
-from scripts.benchmarks import book, contestants, generation_rows, whole_fit
+from scripts.benchmarks import (
+    book,
+    contestants,
+    floor,
+    generation_rows,
+    pairs,
+    results,
+    timing,
+    whole_fit,
+)
 
 # The book's gates in the order of ours.
 ORDER = {"rnn": "h", "gru": "rzh", "lstm": "ifco"}
@@ -107,3 +118,38 @@ def test_the_trainer_is_measured_with_everything_on(
     assert row["ratio_of_nothing_on"] > 0
     benchmark.print_table([row])
     assert row["ratio"] > 0
+
+
+def test_the_floor_is_the_fastest_way_of_each_part() -> None:
+    steps = floor.parts(3, 8, 2, 4, 5, "cpu")
+    assert {part for part, _ in steps} == {"forward", "backward", "weights", "output"}
+    assert {way for _, way in steps} >= {"torch.mm"}
+    timed = {key: timing.Contestant(step, [2.0, 2.0]) for key, step in steps.items()}
+    timed["backward", "fast"] = timing.Contestant(lambda: None, [1.0, 1.0])
+    assert floor.floor(timed)[0] == 7.0
+    assert "backward fast" in floor.floor(timed)[1]
+
+
+@pytest.mark.parametrize("way", floor.WAYS)
+def test_every_way_multiplies(way: str) -> None:
+    left, right = torch.randn(4, 16), torch.randn(16, 32)
+    try:
+        multiply = floor.WAYS[way](right, 4)
+    except (AttributeError, RuntimeError):
+        pytest.skip("torch was built without it")
+    torch.testing.assert_close(multiply(left), left @ right, rtol=1e-4, atol=1e-4)
+
+
+def test_results_are_kept_and_compared(novel: str, tmp_path: Path) -> None:
+    step = pairs.model_step("min_gru", [8])
+    half = pairs.model_step("gru", [8], is_half=True)
+    rows = [pairs.against_row("a", step, half, 3, 0.001)]
+    path = results.write(rows, tmp_path)
+    theirs = results.read(path)
+    assert theirs.keys() >= {"date", "processor", "threads", "torch", "python", "rows"}
+    theirs["rows"][0]["characters_per_second"] /= 2
+    head, line = results.comparison(rows, theirs)
+    assert theirs["processor"] in head
+    assert "against a cpu: 2.00 x" in line
+    with pytest.raises(UserError, match="can't be read as a benchmark's results"):
+        results.read(tmp_path / "none.json")

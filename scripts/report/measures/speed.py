@@ -40,7 +40,6 @@ def contest(
     for name in ("rnn", "gru", "lstm"):
         for size in sizes:
             makers = contestants.contestants(name, size, "cpu")
-            makers.pop("floor", None)
             steps = {way: make() for way, make in makers.items()}
             seconds: dict[str, list[float]] = {way: [] for way in steps}
             for _ in range(rounds):
