@@ -1,5 +1,6 @@
 """A sweep finds the best options, says what failed, and goes on after it was killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -109,6 +110,20 @@ def test_a_mistake_is_said_before_anything_starts(options: tuple, sentence: str)
     assert not list(Path("sweep").glob("trial-*"))
 
 
+def workers_of(parent: int) -> list[int]:
+    """The ids of a process's loky workers."""
+    ids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    workers = []
+    for process in ids:
+        # It may have ended meanwhile.
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{process}/status").read_text()
+            command = Path(f"/proc/{process}/cmdline").read_text()
+            if f"PPid:\t{parent}\n" in status and "popen_loky" in command:
+                workers.append(process)
+    return workers
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_costs_nothing_but_time() -> None:
     """Two processes side by side, one of them killed in mid-run."""
@@ -117,12 +132,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time() -> None:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while not trainings("lost") and process.poll() is None:
             time.sleep(0.005)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        workers = [
-            int(child)
-            for child in children
-            if "popen_loky" in Path(f"/proc/{child}/cmdline").read_text()
-        ]
+        workers = workers_of(process.pid)
         os.kill(workers[0], signal.SIGKILL)
     assert process.returncode == 0
     assert results("lost") == results("whole")
