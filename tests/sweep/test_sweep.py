@@ -1,10 +1,7 @@
 """A sweep finds the best options, says what failed, and goes on after it was killed."""
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,31 +105,3 @@ def test_a_mistake_is_said_before_anything_starts(options: tuple, sentence: str)
     assert sentence in outcome.err
     assert "Traceback" not in outcome.err
     assert not list(Path("sweep").glob("trial-*"))
-
-
-def workers_of(parent: int) -> list[int]:
-    """The ids of a process's loky workers."""
-    ids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    workers = []
-    for process in ids:
-        # It may have ended meanwhile.
-        with contextlib.suppress(OSError):
-            status = Path(f"/proc/{process}/status").read_text()
-            command = Path(f"/proc/{process}/cmdline").read_text()
-            if f"PPid:\t{parent}\n" in status and "popen_loky" in command:
-                workers.append(process)
-    return workers
-
-
-@pytest.mark.slow
-def test_a_worker_that_is_killed_costs_nothing_but_time() -> None:
-    """Two processes side by side, one of them killed in mid-run."""
-    assert sweep(*RANDOM, "--folder", "whole").code == 0
-    command = [sys.executable, "-m", "charlm", "sweep", *RANDOM, "--jobs", "2", "--folder", "lost"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while not trainings("lost") and process.poll() is None:
-            time.sleep(0.005)
-        workers = workers_of(process.pid)
-        os.kill(workers[0], signal.SIGKILL)
-    assert process.returncode == 0
-    assert results("lost") == results("whole")
