@@ -391,6 +391,7 @@ def test_a_long_stream_takes_no_memory() -> None:
     assert growth(5_000) < 20_000
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.slow
 def test_a_stream_of_a_million_characters_takes_no_memory() -> None:
     assert growth(1_000_000) < 20_000
