@@ -44,8 +44,8 @@ def serve(
             f"Can't listen on {host}:{port} ({reason}): give another --port."
         ) from error
     with server:
-        print(f"http://{host}:{server.server_address[1]}  (Ctrl-C ends it)", flush=True)
         try:
+            print(f"http://{host}:{server.server_address[1]}  (Ctrl-C ends it)", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
             print()
