@@ -20,7 +20,7 @@ from charlm.data.batch import Batch
 from charlm.data.documents import DocumentSampler, document_bounds
 from charlm.data.held_out import HeldOut
 from charlm.data.loaders import HeldOutBatches, TrainingBatches
-from charlm.data.samplers import SAMPLERS, Sampler, share
+from charlm.data.samplers import SAMPLERS, LaneSampler, Sampler, share
 from charlm.errors import UserError
 from charlm.text.corpora import CorpusUnavailable, Split, cache_directory
 from charlm.text.encoding import EncodedText, encode_corpus, split_text
@@ -73,6 +73,8 @@ class CharDataModule(L.LightningDataModule):
             ``documents`` (shuffled documents, packed into lanes).
         num_lanes: B, the rows of a training batch.
         num_steps: T, the characters of a row: how far back-propagation reaches.
+        num_steps_jitter: of a sequential partition, the border between two batches moves by up to so
+            many characters by chance, so that back-propagation isn't always cut at the same places.
         carry: false resets the state at every batch of a sequential partition too: what the book's
             use_random_iter=True does with an iterator that was built sequential.
         val_num_lanes: the rows in which held-out text is read; each begins without context.
@@ -102,6 +104,7 @@ class CharDataModule(L.LightningDataModule):
         sampling: str = "sequential",
         num_lanes: int = 32,
         num_steps: int = 35,
+        num_steps_jitter: int = 0,
         carry: bool = True,
         val_num_lanes: int = 1,
         val_num_steps: int = 512,
@@ -133,6 +136,11 @@ class CharDataModule(L.LightningDataModule):
                     "leave it out."
                 )
             self.hparams[name] = decided
+        if num_steps_jitter and sampling != "sequential":
+            raise UserError(
+                f"data.num_steps_jitter goes with data.sampling sequential, not with {sampling}: leave "
+                "one of the two out."
+            )
         if sampling == "documents" and self.hparams["documents"] is None:
             raise UserError(
                 "data.sampling documents shuffles documents: say with data.documents what they are."
@@ -204,6 +212,8 @@ class CharDataModule(L.LightningDataModule):
             bounds = document_bounds(self._part(self.split.train), mark_id)
             self.text.release()
             return DocumentSampler(bounds, *sizes)
+        if options.num_steps_jitter:
+            return LaneSampler(len(self.split.train), *sizes, options.num_steps_jitter)
         return SAMPLERS[options.sampling](len(self.split.train), *sizes)
 
     def prepare_data(self) -> None:

@@ -100,14 +100,45 @@ class LaneSampler(StretchSampler):
 
     Each epoch begins at its own random offset in [0, T). Row b of batch k+1 begins where row b
     of batch k ended, so the hidden state may be carried from batch to batch.
+
+    Args:
+        jitter: the border between two batches is moved by up to so many characters either way, by
+            chance: batches have T ± 2 ``jitter`` steps (Merity et al. 2018, section 5, vary them too).
+
+    Raises:
+        UserError: a negative jitter, or one that leaves a batch without a character.
     """
+
+    def __init__(
+        self, num_characters: int, num_lanes: int, num_steps: int, seed: int = 0, jitter: int = 0
+    ) -> None:
+        super().__init__(num_characters, num_lanes, num_steps, seed)
+        if not 0 <= 2 * jitter < num_steps:
+            raise UserError(
+                f"num_steps_jitter is {jitter}: with {num_steps} steps it must be at least 0 and at "
+                f"most {(num_steps - 1) // 2}."
+            )
+        self.jitter = jitter
 
     def starts(self, epoch: int, batch_index: int) -> np.ndarray:
         self.check_index(batch_index)
-        return self._lanes(epoch) + batch_index * self.num_steps
+        return self._lanes(epoch) + self._border(epoch, batch_index)
+
+    def places(self, epoch: int, batch_index: int) -> np.ndarray:
+        starts = self.starts(epoch, batch_index)
+        T = self._border(epoch, batch_index + 1) - self._border(epoch, batch_index)
+        return starts + np.arange(T + 1)[:, None]
 
     def continues(self, batch_index: int) -> bool:
         return batch_index > 0
+
+    def _border(self, epoch: int, batch_index: int) -> int:
+        """How far into its lane a batch begins."""
+        place = batch_index * self.num_steps
+        if self.jitter and 0 < batch_index < len(self):
+            random = np.random.default_rng([self.seed, epoch, batch_index])
+            place += int(random.integers(-self.jitter, self.jitter, endpoint=True))
+        return place
 
     def _lanes(self, epoch: int) -> np.ndarray:
         """Where the lanes of an epoch begin, [B]."""

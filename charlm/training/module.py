@@ -180,6 +180,13 @@ class CharLMModule(L.LightningModule):
         self._resumed_learning_rate = checkpoint["hyper_parameters"]["learning_rate"]
 
     def on_train_start(self) -> None:
+        data: Any = getattr(self.trainer, "datamodule", None)
+        jitter = data.hparams.get("num_steps_jitter") if data else 0
+        if jitter and self.hparams["backprop_steps"] is not None:
+            raise UserError(
+                "data.num_steps_jitter and model.backprop_steps don't go together: BPTT(k1, k2) wants "
+                "windows of one length; leave one of them out."
+            )
         if self._resumed_learning_rate is not None:
             now = self.hparams["learning_rate"]
             change_learning_rate(self.trainer, self._resumed_learning_rate, now)

@@ -1,5 +1,7 @@
 """Which characters form a batch: laws that hold for every text length, lanes, steps and seed."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,6 +52,47 @@ def test_a_lane_begins_where_it_ended_in_the_batch_before(sampler: Sampler, epoc
         assert sampler.continues(k)
         before = sampler.starts(epoch, k - 1)
         np.testing.assert_array_equal(sampler.starts(epoch, k), before + sampler.num_steps)
+
+
+@given(
+    st.integers(1, 5), st.integers(1, 9), st.integers(0, 300), epochs, st.integers(0, 99), st.data()
+)
+def test_borders_that_jitter_leave_nothing_out_and_repeat_nothing(
+    num_lanes: int, num_steps: int, more: int, epoch: int, seed: int, data: st.DataObject
+) -> None:
+    jitter = data.draw(st.integers(0, (num_steps - 1) // 2))
+    num_characters = (num_lanes + 1) * num_steps + more
+    sampler = LaneSampler(num_characters, num_lanes, num_steps, seed, jitter)
+    even = LaneSampler(num_characters, num_lanes, num_steps, seed)
+    batches = [sampler.places(epoch, k) for k in range(len(sampler))]
+    assert len(sampler) == len(even)
+    np.testing.assert_array_equal(batches[0][0], even.places(epoch, 0)[0])
+    np.testing.assert_array_equal(batches[-1][-1], even.places(epoch, len(even) - 1)[-1])
+    for before, after in itertools.pairwise(batches):
+        np.testing.assert_array_equal(before[-1], after[0])
+    for places in batches:
+        assert abs(len(places) - 1 - num_steps) <= 2 * jitter
+        assert (np.diff(places, axis=0) == 1).all()
+    again = LaneSampler(num_characters, num_lanes, num_steps, seed, jitter)
+    k = data.draw(st.integers(0, len(sampler) - 1))
+    np.testing.assert_array_equal(again.places(epoch, k), batches[k])
+
+
+def test_borders_that_jitter_are_others_in_each_epoch() -> None:
+    sampler = LaneSampler(10_000, 2, 20, jitter=5)
+    lengths = [
+        tuple(len(sampler.places(epoch, k)) for k in range(len(sampler))) for epoch in range(3)
+    ]
+    assert len(set(lengths)) == 3
+    assert len(set(lengths[0])) > 8
+
+
+@pytest.mark.parametrize("jitter", [-1, 10])
+def test_a_jitter_that_leaves_a_batch_empty_is_refused(jitter: int) -> None:
+    with pytest.raises(
+        UserError, match=f"num_steps_jitter is {jitter}: with 20 steps .* at most 9"
+    ):
+        LaneSampler(10_000, 2, 20, jitter=jitter)
 
 
 @given(sampler((WindowSampler,)), epochs)

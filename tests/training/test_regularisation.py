@@ -149,6 +149,15 @@ def test_in_evaluation_nothing_is_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("novel")
+def test_windows_of_other_lengths_don_t_go_with_bptt_k1_k2(tmp_path: Path) -> None:
+    data = small_data(**TEXT | {"num_steps_jitter": 3})
+    with pytest.raises(UserError, match=r"num_steps_jitter and model\.backprop_steps"):
+        trainer(tmp_path).fit(small_module(data, backprop_steps=40), datamodule=data)
+    with pytest.raises(UserError, match=r"goes with data\.sampling sequential, not with random"):
+        small_data(**TEXT | {"num_steps_jitter": 3, "sampling": "random"})
+
+
+@pytest.mark.usefixtures("novel")
 def test_a_run_with_all_of_it_is_resumed_exactly(tmp_path: Path) -> None:
     module = {
         "hidden_sizes": [8, 8],
@@ -158,7 +167,8 @@ def test_a_run_with_all_of_it_is_resumed_exactly(tmp_path: Path) -> None:
         "initialisation": "orthogonal",
         **MEANS,
     }
-    case = {"data": TEXT, "module": module, "trainer": {"max_epochs": 2}}
+    data = TEXT | {"num_steps_jitter": 9}
+    case = {"data": data, "module": module, "trainer": {"max_epochs": 2}}
     alone = Run(tmp_path / "alone", **case).go()
     run = Run(tmp_path / "run", **case)
     for i, step in enumerate((2, 7)):

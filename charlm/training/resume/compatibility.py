@@ -36,10 +36,13 @@ FIXED_DATA_OPTIONS = (
     "sampling",
     "num_lanes",
     "num_steps",
+    "num_steps_jitter",
     "carry",
     "seed",
     "documents",
 )
+# What the versions that didn't have an option did.
+WITHOUT = {"documents": None, "num_steps_jitter": 0}
 # Another text is divided and cut in its own way.
 OF_THE_TEXT = ("max_chars", "val_size", "test_size")
 
@@ -76,8 +79,7 @@ def check_data(before: dict[str, Any], now: dict[str, Any]) -> None:
         if is_changed and now["allow_changed_corpus"] and name in OF_THE_TEXT:
             continue
         option = "seed_everything" if name == "seed" else f"data.{name}"
-        # Before there were documents, a text had none.
-        default = None if name == "documents" else now[name]
+        default = WITHOUT.get(name, now[name])
         check_same(option, before.get(name, default), now[name])
     if now["allow_changed_corpus"] or not is_changed:
         return
