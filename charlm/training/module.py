@@ -121,6 +121,9 @@ class CharLMModule(L.LightningModule):
         # Neither a buffer nor a parameter: its lanes are this run's, not the model's.
         self.carried_state: ModelState | None = None
         self.staged_state: ModelState | None = None
+        # [B, S], the characters since that state: where backprop_steps reaches beyond the window.
+        self.carried_ids: Tensor | None = None
+        self.staged_ids: Tensor | None = None
         self._held_out_state: ModelState | None = None
         self.grad_norm: Tensor | None = None
         self.train_nats = NatsPerCharacter()
@@ -206,8 +209,9 @@ class CharLMModule(L.LightningModule):
         if state is not None and self.hparams["fresh_state"]:
             state = partly_fresh(state, self.hparams["fresh_state"])
         if reach:
-            logits_TBV, self.staged_state = run_again(
-                model, batch.inputs_TB, state, reach, self.vocabulary.mark_id
+            ids_BS = self.carried_ids if batch.continues else None
+            logits_TBV, self.staged_state, self.staged_ids = run_again(
+                model, batch.inputs_TB, state, ids_BS, reach, self.vocabulary.mark_id
             )
         else:
             logits_TBV, state = model(batch.inputs_TB, state, batch.begins_TB)

@@ -87,10 +87,10 @@ def test_without_a_cut_the_gradient_is_that_of_one_graph_over_the_text() -> None
     torch.manual_seed(0)
     model = CharLM(9, hidden_sizes=[8], cell="gru", initialisation="uniform").double()
     ids_TB = torch.randint(9, (31, 3))
-    carried = None
+    state, ids_BS = None, None
     for start in range(0, 30, 5):
         inputs_TB, targets_TB = ids_TB[start : start + 5], ids_TB[start + 1 : start + 6]
-        logits_TBV, carried = run_again(model, inputs_TB, carried, 1000)
+        logits_TBV, state, ids_BS = run_again(model, inputs_TB, state, ids_BS, 1000)
         loss = torch.nn.functional.cross_entropy(logits_TBV.flatten(0, 1), targets_TB.flatten())
     model.zero_grad()
     loss.backward()
@@ -127,11 +127,12 @@ def test_what_is_carried_is_the_state_k2_steps_back_and_the_characters_since(
     starts = data.sampler.starts(0, 0)
     read_TB = torch.from_numpy(data.text.ids[starts + np.arange(75)[:, None]].astype("int64"))
     assert module.carried_state is not None
-    *layers, (kept_BS,) = module.carried_state
-    assert torch.equal(kept_BS.t(), read_TB[-10:])
+    assert module.carried_ids is not None
+    assert torch.equal(module.carried_ids.t(), read_TB[-10:])
+    ((carried_BH,),) = module.carried_state
     _, ((hidden_BH,),) = module.model(read_TB[:65])
-    assert not layers[0][0].requires_grad
-    torch.testing.assert_close(layers[0][0], hidden_BH)
+    assert not carried_BH.requires_grad
+    torch.testing.assert_close(carried_BH, hidden_BH)
 
 
 @pytest.mark.parametrize("stop", [1, 5, 11, 12])
@@ -139,6 +140,20 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, stop: int) -> Non
     options: dict[str, Any] = {"module": {"backprop_steps": 60, "cell": "lstm"}}
     whole = Run(tmp_path / "whole", **options).go()
     parts = Run(tmp_path / "parts", **options).go(max_steps=stop).go(resume=True)
+    for name, value in whole.result["weights"].items():
+        assert torch.equal(value, parts.result["weights"][name]), name
+
+
+def test_a_checkpoint_whose_state_has_the_ids_for_a_last_layer_goes_on(tmp_path: Path) -> None:
+    """As a version up to 0.1 wrote it."""
+    options: dict[str, Any] = {"module": {"backprop_steps": 60}}
+    whole = Run(tmp_path / "whole", **options).go()
+    parts = Run(tmp_path / "parts", **options).go(max_steps=5)
+    checkpoint = torch.load(parts.last, weights_only=True)
+    (own,) = checkpoint["charlm"]["processes"]
+    own["carried"] = (*own["carried"], (own.pop("carried_ids"),))
+    torch.save(checkpoint, parts.last)
+    parts.go(resume=True)
     for name, value in whole.result["weights"].items():
         assert torch.equal(value, parts.result["weights"][name]), name
 

@@ -18,3 +18,4 @@ class CarriedState(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any
     ) -> None:
         pl_module.carried_state = pl_module.staged_state
+        pl_module.carried_ids = pl_module.staged_ids

@@ -7,6 +7,7 @@ the epoch's loss so far.
 
 import random
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 import lightning as L
@@ -78,6 +79,7 @@ class ExactResume(Callback):
         own = {
             "random": random_state(pl_module.device),
             "carried": own_state,
+            "carried_ids": carried_ids(pl_module),
             "nats": self._epoch_nats if position.ended_in_mid_epoch else nats_so_far(pl_module),
         }
         num_logged = counters["epoch_loop.state_dict"]["_batches_that_stepped"]
@@ -115,9 +117,11 @@ class ExactResume(Callback):
         changed = difference(loaded.get("machine", {}), machine(pl_module.device))
         if changed and trainer.is_global_zero:
             print(f"charlm: {changed}", file=sys.stderr)
-        parts = [own["carried"] for own in processes]
+        processes = [with_ids_apart(own) for own in processes]
         module = cast(Any, pl_module)
-        module.carried_state = restored_state(parts, module.device, rank, num_processes)
+        states, ids = ([own[name] for own in processes] for name in ("carried", "carried_ids"))
+        module.carried_state = restored_state(states, module.device, rank, num_processes)
+        module.carried_ids = restored_ids(ids, module.device, rank, num_processes)
         for own in processes[rank::num_processes]:
             module.train_nats.add(**own["nats"])
         self._num_logged = loaded["num_logged"]
@@ -201,21 +205,48 @@ def carried_state(module: L.LightningModule) -> tuple[tuple[Tensor, ...], ...] |
     return state and tuple(tuple(part.cpu() for part in cell_state) for cell_state in state)
 
 
+def carried_ids(module: L.LightningModule) -> Tensor | None:
+    """The characters since that state, [B, S], where ``backprop_steps`` has them run again."""
+    ids = cast(Any, module.carried_ids)
+    return None if ids is None else ids.cpu()
+
+
+def with_ids_apart(own: dict[str, Any]) -> dict[str, Any]:
+    """A process's entry, also of a version up to 0.1, whose state had the ids for a last layer."""
+    if "carried_ids" in own:
+        return own
+    *layers, last = own["carried"] or [()]
+    if last and not last[0].is_floating_point():
+        return own | {"carried": tuple(layers), "carried_ids": last[0]}
+    return own | {"carried_ids": None}
+
+
 def restored_state(
     parts: list[Any], device: torch.device, rank: int, num_processes: int
 ) -> tuple[tuple[Tensor, ...], ...] | None:
     """This process's lanes of the state that other processes, or more or fewer, have saved."""
     if any(part is None for part in parts):
         return None
-
-    def own(*tensors: Tensor) -> Tensor:
-        lanes = torch.cat(tensors)
-        return lanes[share(len(lanes), rank, num_processes)].to(device)
-
     return tuple(
-        tuple(own(*same) for same in zip(*layers, strict=True))
+        tuple(own_lanes(same, device, rank, num_processes) for same in zip(*layers, strict=True))
         for layers in zip(*parts, strict=True)
     )
+
+
+def restored_ids(
+    parts: list[Tensor | None], device: torch.device, rank: int, num_processes: int
+) -> Tensor | None:
+    """The same of ``carried_ids``."""
+    found = [part for part in parts if part is not None]
+    return own_lanes(found, device, rank, num_processes) if found else None
+
+
+def own_lanes(
+    tensors: Sequence[Tensor], device: torch.device, rank: int, num_processes: int
+) -> Tensor:
+    """This process's rows of what all processes have, one after another."""
+    lanes = torch.cat(list(tensors))
+    return lanes[share(len(lanes), rank, num_processes)].to(device)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

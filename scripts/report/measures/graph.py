@@ -121,13 +121,13 @@ def against_reference(runs: list[dict[str, Any]], k1: int, k2: int) -> dict[str,
         output.weight.detach().numpy(),
         output.bias.detach().numpy(),
     )
-    carried, worst = None, 0.0
+    state, ids_BS, worst = None, None, 0.0
     evaluations = reference.truncated_updates(
         judge, ids_NB[:-1].numpy(), ids_NB[1:].numpy(), None, k1, k2
     )
     for number, evaluation in enumerate(evaluations):
         window = ids_NB[number * k1 : (number + 1) * k1 + 1]
-        logits_TBV, carried = run_again(model, window[:-1], carried, k2 - k1)
+        logits_TBV, state, ids_BS = run_again(model, window[:-1], state, ids_BS, k2 - k1)
         model.zero_grad()
         F.cross_entropy(logits_TBV.flatten(0, 1), window[1:].flatten()).backward()
         scale = max(np.abs(g).max() for g in evaluation.d_parameters.values())
