@@ -4,10 +4,12 @@ T time steps · B lanes · H hidden size
 
 z = σ(x_z), n = x_n, h' = h + z * (n - h)
 
-With g as in ``charlm.recurrence.scan.recurrence``, where a = 1 - z, and δ_z, δ_n = ∂L/∂x_z, x_n:
+Of a loss L let g = ∂L/∂h' through everything that comes after, and δ_z, δ_n = ∂L/∂x_z, x_n. As
+(1 - z) * (n - h) = n - h':
 
 δ_n = g * z
-δ_z = g * (n - h) * z * (1 - z) = δ_n * (n - h) * a
+δ_z = g * (n - h) * z * (1 - z) = δ_n * (n - h')
+∂L/∂h = g * (1 - z) = g - δ_n
 """
 
 from typing import Any
@@ -18,7 +20,6 @@ from torch.autograd.function import once_differentiable
 
 from charlm.cells import MinGRU, State
 from charlm.recurrence.scan import linear
-from charlm.recurrence.scan.recurrence import backward_loop
 
 
 class MinGRUThroughTime(torch.autograd.Function):
@@ -26,32 +27,31 @@ class MinGRUThroughTime(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_TBG: Tensor, hidden_BH: Tensor) -> tuple[Tensor, Tensor]:
-        T, B, H = len(x_TBG), *hidden_BH.shape
         gates_TBG = x_TBG.detach()  # x_z becomes z
         z_TBH, n_TBH = gates_TBG.chunk(2, dim=2)
         z_TBH.sigmoid_()
-        h_TBH = x_TBG.new_empty(T + 1, B, H)
-        h_TBH[0] = hidden_BH
-        h, z, n = h_TBH.unbind(), z_TBH.unbind(), n_TBH.unbind()
-        for t in range(T):
-            torch.lerp(h[t], n[t], z[t], out=h[t + 1])
+        h_TBH, h = x_TBG.new_empty(z_TBH.shape), hidden_BH
+        for z, n, new_h in zip(z_TBH.unbind(), n_TBH.unbind(), h_TBH.unbind(), strict=True):
+            h = torch.lerp(h, n, z, out=new_h)
         ctx.save_for_backward(h_TBH, gates_TBG)
         # The final state is a copy, so that to carry it isn't to carry the whole buffer.
-        return h_TBH[1:], h_TBH[T].clone()
+        return h_TBH, h.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor, Tensor]:
         h_TBH, gates_TBG = ctx.saved_tensors
         z_TBH, n_TBH = gates_TBG.chunk(2, dim=2)
-        keep_TBH = 1 - z_TBH
-        g_TBH = backward_loop(keep_TBH, d_outputs_TBH, d_final_BH)
         delta_TBG = torch.empty_like(gates_TBG)
         delta_z_TBH, delta_n_TBH = delta_TBG.chunk(2, dim=2)
-        torch.mul(g_TBH, z_TBH, out=delta_n_TBH)
-        torch.sub(n_TBH, h_TBH[:-1], out=delta_z_TBH)
-        delta_z_TBH.mul_(delta_n_TBH).mul_(keep_TBH)
-        return delta_TBG, keep_TBH[0] * g_TBH[0]
+        e, z, delta_n = d_outputs_TBH.unbind(), z_TBH.unbind(), delta_n_TBH.unbind()
+        g = d_final_BH.clone()
+        for t in reversed(range(len(e))):
+            g += e[t]
+            torch.mul(g, z[t], out=delta_n[t])
+            g -= delta_n[t]
+        torch.sub(n_TBH, h_TBH, out=delta_z_TBH).mul_(delta_n_TBH)
+        return delta_TBG, g
 
 
 def unroll(

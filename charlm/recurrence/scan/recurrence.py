@@ -49,11 +49,10 @@ def _loop(a_TBH: Tensor, b_TBH: Tensor, hidden_BH: Tensor) -> Tensor:
     return h_TBH
 
 
-def backward_loop(a_TBH: Tensor, e_TBH: Tensor, d_final_BH: Tensor | None = None) -> Tensor:
-    """g_t = e_t + a_(t+1) * g_(t+1), one step after the other; ``d_final_BH`` is added to g_T."""
+def _backward_loop(a_TBH: Tensor, e_TBH: Tensor) -> Tensor:
     g_TBH = torch.empty_like(a_TBH)
     a, e, g = a_TBH.unbind(), e_TBH.unbind(), g_TBH.unbind()
-    g[-1].copy_(e[-1] if d_final_BH is None else e[-1] + d_final_BH)
+    g[-1].copy_(e[-1])
     for t in reversed(range(len(g) - 1)):
         torch.addcmul(e[t], a[t + 1], g[t + 1], out=g[t])
     return g_TBH
@@ -76,7 +75,7 @@ def _backward_tree(a_TBH: Tensor, e_TBH: Tensor) -> Tensor:
 
 
 # One step after the other; all steps at once, by torch's associative scan.
-LOOP, TREE = Way(_loop, backward_loop), Way(_tree, _backward_tree)
+LOOP, TREE = Way(_loop, _backward_loop), Way(_tree, _backward_tree)
 
 
 class _Recurrence(torch.autograd.Function):
