@@ -12,15 +12,8 @@ from typing import final
 
 import numpy as np
 
-from charlm.data.batch import IGNORED, Batch, gather
 from charlm.data.permutation import Permutation
 from charlm.errors import UserError
-
-# The first three stand in ``charlm.data.batch``.
-__all__ = [
-    "IGNORED", "Batch", "gather", "BATCHES_AT_ONCE", "SAMPLERS", "Sampler", "StretchSampler",
-    "LaneSampler", "WindowSampler", "check_sizes", "share",
-]  # fmt: skip
 
 # So many batches' windows are computed at once.
 BATCHES_AT_ONCE = 64

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from charlm.configs import FOLDER
 from charlm.data.batch import Batch
-from charlm.data.datamodule import CharDataModule, TrainingBatches
+from charlm.data.datamodule import CharDataModule
+from charlm.data.loaders import TrainingBatches
 from charlm.model import CharLM, ModelState, detach
 from charlm.training.command_line import run
 from charlm.training.trainer import quiet_lightning

@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from charlm.data.samplers import Batch
+from charlm.data.batch import Batch
 from charlm.errors import UserError
 from charlm.evaluation.scoring import score
 from charlm.export.folder import write_folder

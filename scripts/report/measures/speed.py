@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from charlm.model import CharLM
 from charlm.recurrence import fastest
 from scripts.benchmarks import contestants
 
@@ -52,7 +53,7 @@ def contest(
             result["ways"][f"{name} {size}"] = {
                 way: 1e3 * statistics.median(values) for way, values in seconds.items()
             }
-            model = contestants.CharLM(contestants.V, hidden_sizes=[size], cell=name)
+            model = CharLM(contestants.V, hidden_sizes=[size], cell=name)
             result["auto"][f"{name} {size}"] = fastest(model.cells[0], torch.device("cpu"))
             if size == sizes[0]:
                 for way in ("book", "torch"):
