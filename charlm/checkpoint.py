@@ -70,6 +70,12 @@ def plain_names(weights: Mapping[str, Any]) -> dict[str, Any]:
     return {name.replace("_orig_mod.", ""): weight for name, weight in weights.items()}
 
 
+def named_as(own: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights by the names of ``own``: either model, or both, may be wrapped by torch.compile."""
+    own_names = dict(zip(plain_names(own), own, strict=True))
+    return {own_names.get(name, name): weight for name, weight in plain_names(weights).items()}
+
+
 def newest(root: Path, names: Sequence[str] = ("last", "best")) -> Path:
     """The checkpoint that was written last, of all runs under a folder.
 

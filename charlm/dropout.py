@@ -1,4 +1,4 @@
-"""Dropout as recurrent networks need it: one mask a window, or whole characters.
+"""Dropout as recurrent networks need it: one mask a window, whole characters, or whole states.
 
 T time steps · B lanes · D features · V vocabulary
 """
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from charlm.cells import State
 from charlm.errors import UserError
 
 
@@ -77,3 +78,10 @@ class CharacterDropout(nn.Module):
         if inputs.dtype == torch.long:
             inputs = F.one_hot(inputs, self.num_symbols).to(dtype)
         return inputs * torch.empty_like(inputs[..., :1]).bernoulli_(1 - self.p)
+
+
+def partly_fresh(state: tuple[State, ...], probability: float) -> tuple[State, ...]:
+    """The state with the lanes' own zeroed, each with a probability (Melis et al. 2017)."""
+    first = state[0][0]
+    keep_B1 = torch.rand(len(first), 1, device=first.device) >= probability
+    return tuple(tuple(part * keep_B1 for part in cell_state) for cell_state in state)

@@ -1,55 +1,32 @@
 """CharDataModule: a corpus, split and cut into batches, for the Trainer."""
 
-import contextlib
 import itertools
 import math
-import os
-import sys
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from filelock import FileLock
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from charlm.data.batch import Batch
 from charlm.data.documents import DocumentSampler, document_bounds
 from charlm.data.held_out import HeldOut
 from charlm.data.loaders import HeldOutBatches, TrainingBatches
+from charlm.data.reading import read_text
 from charlm.data.samplers import SAMPLERS, LaneSampler, Sampler, share
 from charlm.errors import UserError
-from charlm.text.corpora import CorpusUnavailable, Split, cache_directory
-from charlm.text.encoding import EncodedText, encode_corpus, split_text
+from charlm.text.encoded import EncodedText
 from charlm.text.prefixes import default_prefixes
 from charlm.text.sources import absolute
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.splitting import Split, split_text
 
 # What a checkpoint keeps of the text itself, beside the options.
 FACTS = ("corpus_used", "corpus_digest", "sample_prefixes")
 SAMPLINGS = (*SAMPLERS, "documents")
 # A row of a batch brings some 64 KiB of a mapped text into memory, however short it is.
 BATCHES_PER_RELEASE = 32
-
-
-@contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Of the processes of one machine that train together, the first downloads and encodes; the
-    others then find what it left. Where no lock can be had, each does it for itself."""
-    with contextlib.ExitStack() as stack:
-        if not {"LOCAL_RANK", "SLURM_LOCALID"}.isdisjoint(os.environ):
-            with contextlib.suppress(OSError, NotImplementedError):
-                cache_directory().mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(cache_directory() / ".lock"))
-        yield
-
-
-@rank_zero_only
-def tell(message: str) -> None:
-    print(f"charlm: {message}", file=sys.stderr)
 
 
 class CharDataModule(L.LightningDataModule):
@@ -149,29 +126,7 @@ class CharDataModule(L.LightningDataModule):
     @cached_property
     def text(self) -> EncodedText:
         """The encoded corpus, read (or downloaded) when it is first asked for."""
-        options: Any = self.hparams
-        arguments: dict[str, Any] = {
-            name: options[name] for name in ("normalisation", "max_chars", "encoding", "documents")
-        }
-        if options.base_vocabulary is not None:
-            arguments["vocabulary"] = Vocabulary.from_config(options.base_vocabulary)
-        try:
-            corpus = options.corpus if options.path is None else None
-            with one_at_a_time():
-                text = encode_corpus(corpus, options.path, **arguments)
-        except CorpusUnavailable as unavailable:
-            if options.fallback is None:
-                raise
-            print(
-                f"*** Training on {options.fallback} INSTEAD of {options.corpus}: {unavailable}",
-                file=sys.stderr,
-            )
-            text = encode_corpus(options.fallback, None, **arguments)
-        if options.path is not None and text.losses.is_worth_telling:
-            tell(text.losses.sentence(text.name, options.normalisation))
-        if text.unknown.num_lost:
-            tell(text.unknown.unknown_sentence(text.name))
-        return text
+        return read_text(self.hparams)
 
     @property
     def vocabulary(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import numpy as np
 
 from charlm.errors import UserError
 from charlm.text.corpora import CORPORA
-from charlm.text.encoding import encode_corpus, split_text
+from charlm.text.encoding import encode_corpus
+from charlm.text.splitting import split_text
 from charlm.text.vocabulary import Vocabulary
 
 OPTIONS = ("normalisation", "max_chars", "encoding")

@@ -35,7 +35,7 @@ class Header(NamedTuple):
 
     Args:
         num_characters: how many ids there are.
-        digest: see ``charlm.text.encoding.EncodedText``, as
+        digest: see ``charlm.text.encoded.EncodedText``, as
         losses, unknown, and
         vocabulary, by which they were encoded.
     """

@@ -1,4 +1,4 @@
-"""Named corpora and local files: find, download, verify, split.
+"""Named corpora: find, download, verify.
 
 A corpus's file is looked for in the folder that ``CHARLM_DATA`` names, else in
 ``~/.cache/charlm``; if neither has it, it is downloaded to the first of the two that can be
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
 
 from charlm.errors import UserError
 from charlm.text.download import DownloadError, download
@@ -167,60 +166,6 @@ def read_corpus(name: str) -> str:
         return _python_docs()
     text = read_text(locate(name))
     return _passage(text) if corpus.between_marks else text
-
-
-class Split(NamedTuple):
-    """Which characters [start, stop) form each part."""
-
-    train: range
-    val: range
-    test: range
-
-
-def split(num_characters: int, val_size: float, test_size: float) -> Split:
-    """Cut a text of ``num_characters`` into train, val and test, contiguous and in this order.
-
-    Args:
-        num_characters: length of the text.
-        val_size: part held out for validation: a fraction below 1 (float), or a number of
-            characters (int); 0 for none.
-        test_size: the same for testing.
-
-    Raises:
-        UserError: a size is out of range, or a part that is wanted would be empty.
-    """
-    num_val = _num_held_out("val_size", val_size, num_characters)
-    num_test = _num_held_out("test_size", test_size, num_characters)
-    num_train = num_characters - num_val - num_test
-    if num_train <= 0:
-        raise UserError(
-            f"Nothing is left to train on: of {num_characters:,} characters, val_size={val_size} "
-            f"holds out {num_val:,} and test_size={test_size} {num_test:,}; make them smaller."
-        )
-    return Split(
-        train=range(num_train),
-        val=range(num_train, num_train + num_val),
-        test=range(num_train + num_val, num_characters),
-    )
-
-
-def _num_held_out(argument: str, size: float, num_characters: int) -> int:
-    if isinstance(size, int):
-        if size < 0:
-            raise UserError(f"{argument}={size} is below zero: give a fraction or a count.")
-        return size
-    if not 0 <= size < 1:  # NaN, too
-        raise UserError(
-            f"{argument}={size} is no fraction in [0, 1): write a number of characters without "
-            "decimal point."
-        )
-    num_held_out = round(size * num_characters)
-    if size > 0 and num_held_out == 0:
-        raise UserError(
-            f"{argument}={size} of {num_characters:,} characters is less than one character: "
-            f"make it larger, 0 for none, or take a longer text."
-        )
-    return num_held_out
 
 
 def _passage(text: str) -> str:

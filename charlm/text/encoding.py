@@ -1,17 +1,14 @@
-"""A text as an array of ids, memory-mapped where it is large.
+"""From a text to its ids: the whole way, in memory or through a file.
 
 A large text is encoded once, one piece in memory at a time, into ``~/.cache/charlm``; what a later
 run reads is that file (``charlm.text.cache``), and of it only what the training touches.
 """
 
 import hashlib
-import json
-import mmap
 import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +17,15 @@ from tqdm import tqdm
 
 from charlm.errors import UserError
 from charlm.text import cache
-from charlm.text.corpora import (
-    Split,
-    cache_directory,
-    data_directory,
-    read_corpus,
-    split,
-    writable_directory,
-)
+from charlm.text.corpora import cache_directory, data_directory, read_corpus, writable_directory
 from charlm.text.documents import marked_pieces
+from charlm.text.encoded import (
+    PIECE_BYTES,
+    EncodedText,
+    little_endian,
+    mapped_text,
+    start_digest,
+)
 from charlm.text.files import atomic_writer
 from charlm.text.losses import MOST_NAMED, LossCounter, Losses
 from charlm.text.normalisation import check_normalisation, normalise_pieces
@@ -37,59 +34,10 @@ from charlm.text.vocabulary import Vocabulary, code_points
 
 # A text from this size on is mapped; below, its text and ids are held in memory.
 LARGE_FILE_BYTES = 32 * 2**20
-# Small enough for the processor's cache, large enough that a piece costs more than its call.
-PIECE_BYTES = 2**18
 # Part of the cached file's name: another layout or meaning is another file.
 FORMAT = 3
 
 Texts = Iterable[Iterable[str]]
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedText:
-    """N characters as ids.
-
-    Args:
-        name: the corpus's name, or the path that names the text.
-        ids: [N], read-only, of ``vocabulary.dtype``.
-        vocabulary: of the whole normalised text, whether or not the ids are cut short; or the one
-            that was given.
-        digest: SHA-256 (hexadecimal) of the vocabulary (normalisation, characters and their
-            order) and of the N ids: equal exactly if the same characters are encoded in the same
-            way. Text that ``max_chars`` cuts off doesn't count, but for the vocabulary.
-        losses: what the normalisation has left out of the whole text.
-        unknown: what of the whole normalised text the vocabulary lacks.
-        cached: the file that is mapped, if the text is.
-        mapping: its mapping.
-    """
-
-    name: str
-    ids: np.ndarray
-    vocabulary: Vocabulary
-    digest: str
-    losses: Losses
-    unknown: Losses
-    cached: Path | None = None
-    mapping: mmap.mmap | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        self.ids.flags.writeable = False
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A mapped text goes to another process by name, not by content.
-        if self.cached is not None:
-            return _map, (self.name, self.cached, len(self.ids))
-        content = (self.name, self.ids, self.vocabulary, self.digest, self.losses, self.unknown)
-        return EncodedText, content
-
-    def release(self) -> None:
-        """Let go of the memory of a mapped text that was read; ``ids`` stay valid.
-
-        The system keeps such pages as long as it has room, and counts them as the process's own.
-        A text in memory, or a system that can't be told, is left as it is.
-        """
-        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def encode_corpus(
@@ -141,39 +89,7 @@ def encode_corpus(
     if cache.open_mapped(cached) is None:
         _encode_to_file(cached, source, before, encoder, encoding)
         cache.make_room(cached.parent, cached)
-    return _map(source.name, cached, max_chars)
-
-
-def split_text(text: EncodedText, val_size: float, test_size: float) -> Split:
-    """``split`` of an encoded text; of documents, each part begins with a mark and ends with one.
-
-    So no document is divided, and neighbouring parts share the mark between them, which the one
-    before has as its last target, and the one after as its first input.
-
-    Raises:
-        UserError: see ``split``.
-    """
-    parts = split(len(text.ids), val_size, test_size)
-    mark_id = text.vocabulary.mark_id
-    if mark_id is None:
-        return parts
-    marks = (_next_mark(text, part.stop - 1, mark_id) for part in (parts.train, parts.val))
-    first, second = (min(mark, len(text.ids) - 1) for mark in marks)
-    has_val, has_test = second > first, bool(parts.test) and second < len(text.ids) - 1
-    return Split(
-        train=range(first + 1),
-        val=range(first, second + 1) if has_val else range(0),
-        test=range(second, len(text.ids)) if has_test else range(0),
-    )
-
-
-def _next_mark(text: EncodedText, start: int, mark_id: int) -> int:
-    """Where the first mark stands from ``start`` on; the text's end where there is none."""
-    for first in range(start, len(text.ids), PIECE_BYTES):
-        found = np.flatnonzero(text.ids[first : first + PIECE_BYTES] == mark_id)
-        if len(found):
-            return first + int(found[0])
-    return len(text.ids)
+    return mapped_text(source.name, cached, max_chars)
 
 
 class Encoder:
@@ -251,17 +167,9 @@ def _encode_in_memory(
         filled += len(part)
         if filled == len(ids):
             break
-    digest = _start_digest(vocabulary)
-    digest.update(_little_endian(ids))
+    digest = start_digest(vocabulary)
+    digest.update(little_endian(ids))
     return EncodedText(name, ids, vocabulary, digest.hexdigest(), losses, unknown)
-
-
-def _start_digest(vocabulary: Vocabulary) -> Any:
-    return hashlib.sha256(json.dumps(vocabulary.config, sort_keys=True).encode())
-
-
-def _little_endian(ids: np.ndarray) -> memoryview:
-    return ids.astype(ids.dtype.newbyteorder("<"), copy=False).data
 
 
 def _cached_path(source: Source, encoder: Encoder, encoding: str) -> Path:
@@ -297,7 +205,7 @@ def _encode_to_file(
                 f"{name} takes {num_bytes / 2**20:,.0f} MiB once encoded, and {cached.parent} has "
                 f"{free / 2**20:,.0f} MiB left: make room there."
             )
-        digest = _start_digest(vocabulary)
+        digest = start_digest(vocabulary)
         unwritten = "?" * len(digest.hexdigest())
         header = cache.Header(num_characters, unwritten, losses, unknown, vocabulary)
         with atomic_writer(cached) as file:
@@ -306,30 +214,10 @@ def _encode_to_file(
             num_written = 0
             for piece in encoder.normalised(texts()):
                 ids = vocabulary.encode(piece)
-                file.write(_little_endian(ids))
-                digest.update(_little_endian(ids))
+                file.write(little_endian(ids))
+                digest.update(little_endian(ids))
                 num_written += len(ids)
             if num_written != num_characters or source.version() != before:
                 raise UserError(f"{name} has changed while it was being encoded: start again.")
             file.seek(0)
             file.write(header._replace(digest=digest.hexdigest()).line())
-
-
-def _map(name: str, cached: Path, max_chars: int | None) -> EncodedText:
-    found = cache.open_mapped(cached)
-    if found is None:
-        raise UserError(f"{cached} has been removed or damaged meanwhile: start again.")
-    header, offset, mapping = found
-    vocabulary = header.vocabulary
-    dtype = vocabulary.dtype.newbyteorder("<")
-    ids = np.frombuffer(mapping, dtype, header.num_characters, offset)[:max_chars]
-    text = EncodedText(
-        name, ids, vocabulary, header.digest, header.losses, header.unknown, cached, mapping
-    )
-    if len(ids) == header.num_characters:
-        return text
-    digest = _start_digest(vocabulary)
-    for start in range(0, len(ids), PIECE_BYTES):
-        digest.update(_little_endian(ids[start : start + PIECE_BYTES]))
-        text.release()
-    return replace(text, digest=digest.hexdigest())

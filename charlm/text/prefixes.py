@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from charlm.text.encoding import EncodedText
+from charlm.text.encoded import EncodedText
 from charlm.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 # The book's own text, and what its pages continue (d2l.ai, "RNN from scratch").

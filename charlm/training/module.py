@@ -4,11 +4,9 @@ T time steps · B lanes · V vocabulary
 """
 
 import math
-from functools import partial
 from typing import Any, cast
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -18,22 +16,21 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from charlm.cells.options import as_names
-from charlm.checkpoint import plain_names
+from charlm.checkpoint import named_as
 from charlm.data.batch import Batch
-from charlm.dropout import check_probability
+from charlm.dropout import check_probability, partly_fresh
 from charlm.errors import UserError
 from charlm.evaluation.protocol import log_probabilities, summed_nats
 from charlm.model import CharLM, ModelState, detach
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import schedules
 from charlm.training.callbacks import module_callbacks
-from charlm.training.class_paths import build, find
 from charlm.training.metrics import NatsPerCharacter
 from charlm.training.optimisers import optimiser
 from charlm.training.resume.compatibility import change_learning_rate, check_data, check_model
-from charlm.training.resume.exact import last_written
+from charlm.training.resume.exact import check_loss
 from charlm.training.sizing import check_not_contradicted, sizing
-from charlm.training.truncation import run_again
+from charlm.training.truncation import reach_beyond, run_again
 from charlm.training.weight_drop import WithDroppedWeights
 
 
@@ -138,12 +135,7 @@ class CharLMModule(L.LightningModule):
             )
         self._curve = schedules.Curve(
             schedule, schedule_warmup, schedule_cooldown, schedule_final
-        ).check()
-        if lr_scheduler is not None and not self._curve.is_flat:
-            raise UserError(
-                f"model.schedule {schedule} and model.lr_scheduler {lr_scheduler} both set the "
-                "learning rate: give one of them."
-            )
+        ).check(lr_scheduler)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The Trainer notes here which hook is running, fifty times a step: not by torch's way,
@@ -166,12 +158,7 @@ class CharLMModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise a UserError for options that the checkpoint can't be used with."""
-        # Of a model wrapped by torch.compile, or not any more.
-        own_names = {plain: name for name in self.state_dict() for plain in plain_names({name: 0})}
-        checkpoint["state_dict"] = {
-            own_names.get(name, name): weight
-            for name, weight in plain_names(checkpoint["state_dict"]).items()
-        }
+        checkpoint["state_dict"] = named_as(self.state_dict(), checkpoint["state_dict"])
         if self._trainer is None:
             return  # CharLMModule.load_from_checkpoint: its options are the checkpoint's
         trainer: Any = self.trainer
@@ -202,7 +189,7 @@ class CharLMModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of one window, in nats per character."""
         state = self.carried_state if batch.continues else None
-        reach = self._reach_beyond(batch, batch_idx)
+        reach = reach_beyond(self.hparams["backprop_steps"], batch, batch_idx)
         model: Any = self.model
         if self.hparams["weight_drop"]:
             model = WithDroppedWeights(self.model, self.hparams["weight_drop"])
@@ -223,39 +210,10 @@ class CharLMModule(L.LightningModule):
         # 0: the Trainer's `barebones`.
         is_logged = bool(every) and (self.trainer.global_step + 1) % every == 0
         if is_logged or loss.device.type == "cpu":
-            self._check_finite(loss)
+            check_loss(loss, self.grad_norm, self.trainer)
         if is_logged:
             self.log("train/loss_step", loss.detach(), sync_dist=True)
         return loss
-
-    def _reach_beyond(self, batch: Batch, batch_idx: int) -> int:
-        """How many steps before the window back-propagation reaches, k2 - k1."""
-        T, k2 = len(batch.inputs_TB), self.hparams["backprop_steps"]
-        if k2 is None or k2 == T:
-            return 0
-        if k2 < T:
-            raise UserError(
-                f"model.backprop_steps is {k2}, and data.num_steps {T}: the loss of the first "
-                f"{T - k2} characters would go unused; lower num_steps, or raise backprop_steps."
-            )
-        if batch_idx > 0 and not batch.continues:
-            raise UserError(
-                f"model.backprop_steps ({k2}) reaches beyond a window of {T} steps, but each batch "
-                "begins anew: take data.sampling sequential, or leave backprop_steps out."
-            )
-        return int(k2) - T
-
-    def _check_finite(self, loss: Tensor) -> None:
-        if math.isfinite(loss.item()):
-            return
-        optimizer = cast(Optimizer, self.optimizers())
-        norm = "none yet" if self.grad_norm is None else f"{self.grad_norm.item():.3g}"
-        raise UserError(
-            f"The loss is {loss.item()} in epoch {self.current_epoch}, step "
-            f"{self.trainer.global_step} (learning rate {optimizer.param_groups[0]['lr']:g}, norm of "
-            f"the last gradient {norm}): lower learning_rate, or clip harder with "
-            f"trainer.gradient_clip_val; {last_written(self.trainer)}."
-        )
 
     def on_train_epoch_end(self) -> None:
         nats = self.train_nats.compute()
@@ -290,20 +248,8 @@ class CharLMModule(L.LightningModule):
         optimizer = optimiser(
             options.optimizer, self.model, options.learning_rate, options.optimizer_options or {}
         )
-        if not self._curve.is_flat:
-            scheduler = schedules.over_the_run(optimizer, self._curve, self.trainer)
-        elif options.lr_scheduler is not None:
-            scheduler = schedules.by_class(
-                partial(build, "lr_scheduler", options.lr_scheduler, None, optimizer),
-                find("lr_scheduler", options.lr_scheduler),
-                options.lr_scheduler_options or {},
-                options.lr_scheduler_interval,
-                options.lr_scheduler_monitor,
-                self.trainer,
-            )
-        else:
-            return optimizer
-        return cast(Any, {"optimizer": optimizer, "lr_scheduler": scheduler})
+        scheduler = schedules.of_the_run(optimizer, self._curve, options, self.trainer)
+        return cast(Any, {"optimizer": optimizer} | scheduler)
 
     # Validation and test: the state of their own, carried likewise
 
@@ -347,10 +293,3 @@ class CharLMModule(L.LightningModule):
         self.log(f"{stage}/loss", nats, sync_dist=True)
         self.log(f"{stage}/perplexity", nats.exp(), sync_dist=True)
         self.log(f"{stage}/bits_per_character", nats / math.log(2), sync_dist=True)
-
-
-def partly_fresh(state: ModelState, probability: float) -> ModelState:
-    """The state with the lanes' own zeroed, each with a probability (Melis et al. 2017)."""
-    first = state[0][0]
-    keep_B1 = torch.rand(len(first), 1, device=first.device) >= probability
-    return tuple(tuple(part * keep_B1 for part in cell_state) for cell_state in state)

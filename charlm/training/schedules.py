@@ -9,6 +9,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from charlm.errors import UserError
+from charlm.training.class_paths import build, find
 
 SCHEDULES = ("constant", "linear", "cosine", "wsd")
 # Of torch, made to be stepped once an optimiser's step; stepped once an epoch they would take
@@ -44,8 +46,8 @@ class Curve(NamedTuple):
     cooldown: float = 0.2
     final: float = 0.0
 
-    def check(self) -> "Curve":
-        """The curve itself, or the UserError."""
+    def check(self, lr_scheduler: str | None = None) -> "Curve":
+        """The curve itself, or the UserError; ``lr_scheduler`` can't stand beside one."""
         if self.schedule not in SCHEDULES:
             raise UserError(
                 f"Unknown schedule {self.schedule!r}: choose one of {', '.join(SCHEDULES)}."
@@ -60,6 +62,11 @@ class Curve(NamedTuple):
             raise UserError(
                 f"The schedule's warm-up ({self.warmup}) and cool-down ({self.cooldown}) are longer "
                 "than the run: they are shares of it, and together at most 1."
+            )
+        if lr_scheduler is not None and not self.is_flat:
+            raise UserError(
+                f"model.schedule {self.schedule} and model.lr_scheduler {lr_scheduler} both set the "
+                "learning rate: give one of them."
             )
         return self
 
@@ -128,6 +135,25 @@ def tell_of_time() -> None:
         "to the bit; give max_epochs or max_steps for one that can.",
         file=sys.stderr,
     )
+
+
+def of_the_run(
+    optimizer: Optimizer, curve: Curve, options: Any, trainer: L.Trainer
+) -> dict[str, Any]:
+    """Lightning's configuration of the curve, or of the module's ``lr_scheduler``; empty of neither."""
+    if not curve.is_flat:
+        return {"lr_scheduler": over_the_run(optimizer, curve, trainer)}
+    if options.lr_scheduler is None:
+        return {}
+    scheduler = by_class(
+        partial(build, "lr_scheduler", options.lr_scheduler, None, optimizer),
+        find("lr_scheduler", options.lr_scheduler),
+        options.lr_scheduler_options or {},
+        options.lr_scheduler_interval,
+        options.lr_scheduler_monitor,
+        trainer,
+    )
+    return {"lr_scheduler": scheduler}
 
 
 def over_the_run(optimizer: Optimizer, curve: Curve, trainer: L.Trainer) -> dict[str, Any]:

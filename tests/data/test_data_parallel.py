@@ -195,6 +195,6 @@ def test_one_process_encodes_and_the_other_waits(
             time.sleep(0.2)
         return encoded.encode_corpus(*arguments, **options)
 
-    monkeypatch.setattr("charlm.data.datamodule.encode_corpus", encode_corpus)
+    monkeypatch.setattr("charlm.data.reading.encode_corpus", encode_corpus)
     assert codes(2, lambda: small_data().text) == [0, 0]
     assert calls.read_text().split() == ["begun", "done"] * 2

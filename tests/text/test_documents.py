@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from charlm.text.documents import RECORD_SEPARATOR as RS
 from charlm.text.documents import marked_pieces
-from charlm.text.encoding import encode_corpus, split_text
+from charlm.text.encoding import encode_corpus
 from charlm.text.normalisation import NORMALISATIONS, normalise
+from charlm.text.splitting import split_text
 from charlm.text.vocabulary import Vocabulary
 
 TEXT = st.text(alphabet="aB \n-é.", max_size=40)

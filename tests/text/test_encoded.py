@@ -28,6 +28,7 @@ def mapped(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file counts as large, and is read in tiny pieces."""
     monkeypatch.setattr(encoded, "LARGE_FILE_BYTES", 1)
     monkeypatch.setattr(encoded, "PIECE_BYTES", 5)
+    monkeypatch.setattr("charlm.text.encoded.PIECE_BYTES", 5)
 
 
 def write(folder: Path, text: str, name: str = "text.txt", encoding: str = "utf-8") -> Path:
@@ -120,6 +121,7 @@ def test_mapped_or_in_memory_is_the_same(
         assert in_memory.mapping is None
         patch.setattr(encoded, "LARGE_FILE_BYTES", 1)
         patch.setattr(encoded, "PIECE_BYTES", piece_bytes)
+        patch.setattr("charlm.text.encoded.PIECE_BYTES", piece_bytes)
         for _ in ("encoded", "found in the cache"):
             mapped = encode_corpus(path=path, normalisation=normalisation)
             assert mapped.mapping is not None

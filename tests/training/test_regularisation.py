@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training.test_resume import SignalAt
 
-from charlm.dropout import CharacterDropout, LockedDropout
+from charlm.dropout import CharacterDropout, LockedDropout, partly_fresh
 from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.recurrence import BACKENDS
-from charlm.training.module import partly_fresh
 from charlm.training.weight_drop import WithDroppedWeights, dropped
 
 TEXT = {"max_chars": 760, "num_lanes": 4, "num_steps": 25}

@@ -5,6 +5,7 @@ here, for every process of the run, its random generators, the carried state of 
 the epoch's loss so far.
 """
 
+import math
 import random
 import sys
 from collections.abc import Sequence
@@ -170,6 +171,23 @@ def check_finite(trainer: L.Trainer, tensors: list[Tensor]) -> None:
     raise UserError(
         f"The weights aren't finite any more after step {trainer.global_step}, and are not saved: "
         "lower learning_rate, or clip harder with trainer.gradient_clip_val; "
+        f"{last_written(trainer)}."
+    )
+
+
+def check_loss(loss: Tensor, grad_norm: Tensor | None, trainer: L.Trainer) -> None:
+    """Raise a UserError for a loss that is no number any more.
+
+    Args:
+        grad_norm: of the step before; none at the first.
+    """
+    if math.isfinite(loss.item()):
+        return
+    norm = "none yet" if grad_norm is None else f"{grad_norm.item():.3g}"
+    raise UserError(
+        f"The loss is {loss.item()} in epoch {trainer.current_epoch}, step {trainer.global_step} "
+        f"(learning rate {trainer.optimizers[0].param_groups[0]['lr']:g}, norm of the last gradient "
+        f"{norm}): lower learning_rate, or clip harder with trainer.gradient_clip_val; "
         f"{last_written(trainer)}."
     )
 
