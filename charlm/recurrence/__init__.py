@@ -30,7 +30,7 @@ class Backend(NamedTuple):
 
 BACKENDS: dict[str, Backend] = {
     "eager": Backend(lambda cell: True, eager.unroll, eager.unroll),
-    "bptt": Backend(bptt.serves, bptt.unroll),
+    "bptt": Backend(bptt.serves, bptt.unroll, bptt.unroll),
     "library": Backend(library.serves, library.unroll),
     "scan": Backend(scan.serves, scan.unroll, scan.unroll),
 }
@@ -38,7 +38,8 @@ BACKENDS: dict[str, Backend] = {
 #
 # On a CPU by measurement of whole training steps (256 and 512 hidden units, 32 lanes of 35 steps,
 # float32, two cores): torch has a fused kernel for the LSTM alone. What is said of GPUs is a guess
-# that cuDNN is faster where it serves; it hasn't been measured.
+# that cuDNN is faster where it serves; it hasn't been measured. Where documents begin in a window, the
+# kernel must stop at each beginning, so that the LSTM's derived backward pass is 2.5 times as fast.
 ORDER_ON_CPU = ("scan", "bptt", "library", "eager")
 ORDER_ON_GPU = ("scan", "library", "bptt", "eager")
 EXCEPTIONS_ON_CPU: dict[type[Cell], str] = {LSTM: "library"}
@@ -50,14 +51,14 @@ def check(backend: str) -> None:
         raise UserError(f"Unknown backend {backend!r}: choose one of auto, {', '.join(BACKENDS)}.")
 
 
-def fastest(cell: Cell, device: torch.device) -> str:
-    """The backend that is fastest for a cell on a device."""
+def fastest(cell: Cell, device: torch.device, with_documents: bool = False) -> str:
+    """The backend that is fastest for a cell on a device, in a window where documents begin or not."""
     order = ORDER_ON_CPU
     if device.type == "mps":
         return "eager"  # of the others, no test has run there
     if device.type == "cuda":
         order = ORDER_ON_GPU
-    elif type(cell) in EXCEPTIONS_ON_CPU:
+    elif type(cell) in EXCEPTIONS_ON_CPU and not with_documents:
         return EXCEPTIONS_ON_CPU[type(cell)]
     return next(name for name in order if BACKENDS[name].serves(cell))
 
@@ -85,7 +86,7 @@ def unroll(
             f"a state of shapes {[tuple(part.shape) for part in state]} doesn't fit "
             f"{type(cell).__name__}({cell.extra_repr()}) and {shape[0]} lanes"
         )
-    name = fastest(cell, inputs.device) if backend == "auto" else backend
+    name = fastest(cell, inputs.device, begins_TB is not None) if backend == "auto" else backend
     if not BACKENDS[name].serves(cell):
         able = [other for other, way in BACKENDS.items() if way.serves(cell)]
         raise UserError(

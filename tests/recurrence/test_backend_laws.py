@@ -197,6 +197,7 @@ def test_auto_serves_every_cell(device: str) -> None:
     chosen = {name: recurrence.fastest(draw(name, Sizes()), torch.device(device)) for name in CELLS}
     if device == "cpu":
         assert chosen == {name: "library" if name == "LSTM" else "bptt" for name in CELLS}
+        assert recurrence.fastest(draw("LSTM", Sizes()), torch.device(device), True) == "bptt"
     else:
         assert chosen == {
             name: "bptt" if name == "GRU reset before" else "library" for name in CELLS

@@ -7,11 +7,24 @@ import torch
 from torch import Tensor
 
 
-def states(initial_BH: Tensor, num_steps: int) -> Tensor:
-    """Room for the states 0 to T, [T + 1, B, H], the initial one in its place."""
-    buffer = initial_BH.new_empty(num_steps + 1, *initial_BH.shape)
-    buffer[0] = initial_BH
-    return buffer
+def states(initial_BH: Tensor, num_steps: int, begins_TB1: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Room for the states before the steps and after them, [T, B, H] each, the first in its place.
+
+    The state before a step is that after the step before, so that both lie in one buffer; where
+    documents begin, it is zero in some lanes, and they lie in two (see ``cut``).
+    """
+    if begins_TB1 is None:
+        buffer = initial_BH.new_empty(num_steps + 1, *initial_BH.shape)
+        buffer[0] = initial_BH
+        return buffer[:-1], buffer[1:]
+    before_TBH, after_TBH = initial_BH.new_empty(2, num_steps, *initial_BH.shape)
+    cut(begins_TB1[0], initial_BH, out=before_TBH[0])
+    return before_TBH, after_TBH
+
+
+def cut(begins_B1: Tensor, tensor_BH: Tensor, out: Tensor) -> Tensor:
+    """``out`` becomes the tensor, but zero in the lanes where a document begins."""
+    return torch.where(begins_B1, tensor_BH.new_zeros(()), tensor_BH, out=out)
 
 
 def gradients(d_outputs_TBH: Tensor, d_final_BH: Tensor) -> Tensor:

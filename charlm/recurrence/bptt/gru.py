@@ -42,6 +42,7 @@ from charlm.cells import GRU, State
 from charlm.recurrence.bptt.activations import tanh_
 from charlm.recurrence.bptt.buffers import (
     blocks,
+    cut,
     gradients,
     one_minus_square,
     states,
@@ -51,48 +52,60 @@ from charlm.recurrence.bptt.buffers import (
 from charlm.recurrence.products import By, mm
 
 
-def unroll(cell: GRU, x_TBG: Tensor, state: State) -> tuple[Tensor, State]:
-    """See ``charlm.recurrence.bptt.UNROLLS``."""
+def unroll(
+    cell: GRU, x_TBG: Tensor, state: State, begins_TB1: Tensor | None = None
+) -> tuple[Tensor, State]:
+    """See ``charlm.recurrence.bptt.UNROLLS`` and ``WITH_DOCUMENTS``."""
     weight_hh = cell.weight_hh.to(x_TBG.dtype)
     if cell.bias_hn is not None:
-        results = ResetAfter.apply(x_TBG, *state, weight_hh, cell.bias_hn.to(x_TBG.dtype))
+        bias_hn = cell.bias_hn.to(x_TBG.dtype)
+        results = ResetAfter.apply(x_TBG, *state, weight_hh, bias_hn, begins_TB1)
     else:
-        results = ResetBefore.apply(x_TBG, *state, weight_hh)
+        results = ResetBefore.apply(x_TBG, *state, weight_hh, begins_TB1)
     outputs_TBH, *final = results
     return outputs_TBH, tuple(final)
 
 
 class ResetAfter(torch.autograd.Function):
-    """(x [T, B, 3H], h_0 [B, H], W_hh [3H, H], b_hn [H]) -> (h [T, B, H], h_T [B, H]).
+    """(x [T, B, 3H], h_0 [B, H], W_hh [3H, H], b_hn [H], begins [T, B, 1] or none) ->
+    (h [T, B, H], h_T [B, H]).
 
     Overwrites x.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x_TBG: Tensor, hidden_BH: Tensor, weight_hh: Tensor, bias_hn: Tensor
+        ctx: Any,
+        x_TBG: Tensor,
+        hidden_BH: Tensor,
+        weight_hh: Tensor,
+        bias_hn: Tensor,
+        begins_TB1: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         T, B, H = len(x_TBG), *hidden_BH.shape
-        h_TBH, n_TBH = states(hidden_BH, T), x_TBG.new_empty(T, B, H)
+        h_TBH, after_TBH = states(hidden_BH, T, begins_TB1)
+        n_TBH = x_TBG.new_empty(T, B, H)
         x_TBG = x_TBG.detach()  # each step turns its own (x_r, x_z, x_n) into (r, z, q)
-        rz, q_and_x_n, h, n = steps(x_TBG[:, :, : 2 * H], x_TBG[:, :, 2 * H :], h_TBH, n_TBH)
-        r, z, _ = steps(*blocks(x_TBG, 3))
+        rz, q_and_x_n, n = steps(x_TBG[:, :, : 2 * H], x_TBG[:, :, 2 * H :], n_TBH)
+        (r, z, _), (h, after) = steps(*blocks(x_TBG, 3)), steps(h_TBH, after_TBH)
         by_weight_t = By(weight_hh.t(), hidden_BH)
         for t in range(T):
+            if begins_TB1 is not None and t:
+                cut(begins_TB1[t], after[t - 1], out=h[t])
             product = by_weight_t.mm(h[t])
             rz[t].add_(product[:, : 2 * H]).sigmoid_()
             q = product[:, 2 * H :].add_(bias_hn)
             tanh_(torch.addcmul(q_and_x_n[t], r[t], q, out=n[t]))
             q_and_x_n[t].copy_(q)
-            torch.lerp(n[t], h[t], z[t], out=h[t + 1])  # n + z * (h - n)
-        ctx.save_for_backward(h_TBH, x_TBG, n_TBH, weight_hh)
+            torch.lerp(n[t], h[t], z[t], out=after[t])  # n + z * (h - n)
+        ctx.save_for_backward(h_TBH, x_TBG, n_TBH, weight_hh, begins_TB1)
         # The final state is a copy, so that to carry it isn't to carry the whole buffer.
-        return h_TBH[1:], h_TBH[T].clone()
+        return after_TBH, after[-1].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor | None, ...]:
-        h_TBH, gates_TBG, n_TBH, weight_hh = ctx.saved_tensors
+        h_TBH, gates_TBG, n_TBH, weight_hh, begins_TB1 = ctx.saved_tensors
         T, H = len(d_outputs_TBH), d_final_BH.shape[1]
         r_TBH, z_TBH, q_TBH = blocks(gates_TBG, 3)
         # At first what g is multiplied with; each step turns its own into (δ_r, δ_z, δ_q).
@@ -103,9 +116,11 @@ class ResetAfter(torch.autograd.Function):
         torch.mul(by_n_TBH, r_TBH, out=delta_q_TBH)
         torch.mul(delta_q_TBH, q_TBH, out=delta_r_TBH)
         times_complement(delta_r_TBH, r_TBH, out=delta_r_TBH)
-        torch.sub(h_TBH[:-1], n_TBH, out=delta_z_TBH).mul_(z_TBH)
+        torch.sub(h_TBH, n_TBH, out=delta_z_TBH).mul_(z_TBH)
         times_complement(delta_z_TBH, z_TBH, out=delta_z_TBH)
 
+        if begins_TB1 is not None:
+            z_TBH = z_TBH.masked_fill(begins_TB1, 0)  # from here on it leads to the state before
         g_TBH = gradients(d_outputs_TBH, d_final_BH)
         delta, delta_by_gate = steps(delta_TBG, delta_TBG.unflatten(2, (3, H)))
         g, g_for_gates, z = steps(g_TBH, g_TBH.unsqueeze(2), z_TBH)
@@ -113,52 +128,66 @@ class ResetAfter(torch.autograd.Function):
         for t in reversed(range(T)):
             delta_by_gate[t].mul_(g_for_gates[t + 1])
             g[t].addcmul_(g[t + 1], z[t])
-            by_weight.addmm(g[t], delta[t], out=g[t])
+            back = delta[t] if begins_TB1 is None else delta[t].masked_fill(begins_TB1[t], 0)
+            by_weight.addmm(g[t], back, out=g[t])
 
         delta_rows = delta_TBG.flatten(0, 1)
-        d_weight_hh = mm(h_TBH[:-1].flatten(0, 1).t(), delta_rows).t()
+        d_weight_hh = mm(h_TBH.flatten(0, 1).t(), delta_rows).t()
         d_bias_hn = delta_rows[:, 2 * H :].sum(0)
         torch.mul(g_TBH[1:], by_n_TBH, out=delta_q_TBH)  # δ_n in δ_q's place: now it is ∂L/∂x
-        return delta_TBG, g_TBH[0], d_weight_hh, d_bias_hn
+        return delta_TBG, g_TBH[0], d_weight_hh, d_bias_hn, None
 
 
 class ResetBefore(torch.autograd.Function):
-    """(x [T, B, 3H], h_0 [B, H], W_hh [3H, H]) -> (h [T, B, H], h_T [B, H]); overwrites x."""
+    """(x [T, B, 3H], h_0 [B, H], W_hh [3H, H], begins [T, B, 1] or none) ->
+    (h [T, B, H], h_T [B, H]).
+
+    Overwrites x.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x_TBG: Tensor, hidden_BH: Tensor, weight_hh: Tensor
+        ctx: Any,
+        x_TBG: Tensor,
+        hidden_BH: Tensor,
+        weight_hh: Tensor,
+        begins_TB1: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         T, B, H = len(x_TBG), *hidden_BH.shape
-        h_TBH = states(hidden_BH, T)
+        h_TBH, after_TBH = states(hidden_BH, T, begins_TB1)
         q_TBH, n_TBH = x_TBG.new_empty(T, B, H), x_TBG.new_empty(T, B, H)
         rz_TBG = x_TBG.detach()[:, :, : 2 * H]  # each step turns its own (x_r, x_z) into (r, z)
-        rz, x_n, h, q, n = steps(rz_TBG, x_TBG[:, :, 2 * H :], h_TBH, q_TBH, n_TBH)
-        r, z = steps(*blocks(rz_TBG, 2))
+        rz, x_n, q, n = steps(rz_TBG, x_TBG[:, :, 2 * H :], q_TBH, n_TBH)
+        (r, z), (h, after) = steps(*blocks(rz_TBG, 2)), steps(h_TBH, after_TBH)
         by_rz_t = By(weight_hh[: 2 * H].t(), hidden_BH)
         by_n_t = By(weight_hh[2 * H :].t(), hidden_BH)
         for t in range(T):
+            if begins_TB1 is not None and t:
+                cut(begins_TB1[t], after[t - 1], out=h[t])
             by_rz_t.addmm(rz[t], h[t], out=rz[t]).sigmoid_()
             torch.mul(r[t], h[t], out=q[t])
             tanh_(by_n_t.addmm(x_n[t], q[t], out=n[t]))
-            torch.lerp(n[t], h[t], z[t], out=h[t + 1])  # n + z * (h - n)
-        ctx.save_for_backward(h_TBH, rz_TBG, n_TBH, q_TBH, weight_hh)
-        return h_TBH[1:], h_TBH[T].clone()
+            torch.lerp(n[t], h[t], z[t], out=after[t])  # n + z * (h - n)
+        ctx.save_for_backward(h_TBH, rz_TBG, n_TBH, q_TBH, weight_hh, begins_TB1)
+        return after_TBH, after[-1].clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor | None, ...]:
-        h_TBH, rz_TBG, n_TBH, q_TBH, weight_hh = ctx.saved_tensors
+        h_TBH, rz_TBG, n_TBH, q_TBH, weight_hh, begins_TB1 = ctx.saved_tensors
         T, B, H = n_TBH.shape
         r_TBH, z_TBH = blocks(rz_TBG, 2)
         # At first what δ_q, g and g are multiplied with; each step turns its own into δ.
         delta_TBG = n_TBH.new_empty(T, B, 3 * H)
         delta_r_TBH, delta_z_TBH, delta_n_TBH = blocks(delta_TBG, 3)
         times_complement(q_TBH, r_TBH, out=delta_r_TBH)  # h * r * (1 - r), as q = r * h
-        torch.sub(h_TBH[:-1], n_TBH, out=delta_z_TBH).mul_(z_TBH)
+        torch.sub(h_TBH, n_TBH, out=delta_z_TBH).mul_(z_TBH)
         times_complement(delta_z_TBH, z_TBH, out=delta_z_TBH)
         times_complement(one_minus_square(n_TBH), z_TBH, out=delta_n_TBH)
 
+        if begins_TB1 is not None:
+            # From here on they lead to the state before.
+            r_TBH, z_TBH = (gate.masked_fill(begins_TB1, 0) for gate in (r_TBH, z_TBH))
         g_TBH = gradients(d_outputs_TBH, d_final_BH)
         zn_by_gate, rz = steps(delta_TBG[:, :, H:].unflatten(2, (2, H)), delta_TBG[:, :, : 2 * H])
         delta_r, delta_n, r, z = steps(delta_r_TBH, delta_n_TBH, r_TBH, z_TBH)
@@ -169,9 +198,10 @@ class ResetBefore(torch.autograd.Function):
             delta_q = by_n.mm(delta_n[t])
             delta_r[t].mul_(delta_q)
             g[t].addcmul_(g[t + 1], z[t]).addcmul_(r[t], delta_q)
-            by_rz.addmm(g[t], rz[t], out=g[t])
+            back = rz[t] if begins_TB1 is None else rz[t].masked_fill(begins_TB1[t], 0)
+            by_rz.addmm(g[t], back, out=g[t])
 
         delta_rows = delta_TBG.flatten(0, 1)
-        d_weight_rz_t = mm(h_TBH[:-1].flatten(0, 1).t(), delta_rows[:, : 2 * H])
+        d_weight_rz_t = mm(h_TBH.flatten(0, 1).t(), delta_rows[:, : 2 * H])
         d_weight_n_t = mm(q_TBH.flatten(0, 1).t(), delta_rows[:, 2 * H :])
-        return delta_TBG, g_TBH[0], torch.cat([d_weight_rz_t, d_weight_n_t], dim=1).t()
+        return delta_TBG, g_TBH[0], torch.cat([d_weight_rz_t, d_weight_n_t], dim=1).t(), None
