@@ -11,13 +11,13 @@ from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from charlm.cells.options import modernised
 from charlm.checkpoint import newest, read
 from charlm.configs import names, with_paths
 from charlm.data.datamodule import FACTS
 from charlm.errors import UserError
 from charlm.text.files import atomic_writer
 from charlm.text.sources import absolute
+from charlm.training.configuration import in_todays_words
 from charlm.training.logger import RunFolder, log_folder
 from charlm.training.resume.exact import check_resumable
 
@@ -101,7 +101,7 @@ class ResumingCLI(LightningCLI):
 
     def parse_arguments(self, parser: Any, args: Any) -> None:
         # Lightning's own warns of the arguments of the notebook or program that calls it.
-        self._arguments = with_paths(sys.argv[1:] if args is None else args)
+        self._arguments = in_todays_words(with_paths(sys.argv[1:] if args is None else args))
         self.config = parser.parse_args(self._arguments)
 
     def _given(self, subcommand: str) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def options_of(checkpoint: dict[str, Any], subcommand: str) -> dict[str, Any]:
         options = {"model": model, "data": data}
         if subcommand == "fit" and "datamodule_hyper_parameters" in checkpoint:
             options["seed_everything"] = checkpoint["datamodule_hyper_parameters"]["seed"]
-    options = options | {"model": modernised(options["model"])}
+    options = in_todays_words(options)
     if subcommand != "fit":
         return {section: options[section] for section in ("model", "data")}
     return without(options, {"trainer": dict.fromkeys(MACHINE_OPTIONS)})
