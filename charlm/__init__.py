@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from charlm.model import CharLM as CharLM
     from charlm.recurrence import unroll as unroll
     from charlm.text.vocabulary import Vocabulary as Vocabulary
-    from charlm.training.logger import read_curves as read_curves
+    from charlm.training.metrics_file import read_curves as read_curves
     from charlm.training.module import CharLMModule as CharLMModule
     from charlm.training.trainer import make_trainer as make_trainer
 
@@ -42,7 +42,7 @@ _HOME = {
     "CharLM": "model",
     "CharLMModule": "training.module",
     "make_trainer": "training.trainer",
-    "read_curves": "training.logger",
+    "read_curves": "training.metrics_file",
     "load": "checkpoint",
     "generate": "generation.generate",
     "generate_many": "generation.generate",

@@ -1,7 +1,9 @@
 """``charlm sweep``: search the options of a run, and measure what was found."""
 
+import contextlib
 import importlib.util
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -47,7 +49,8 @@ def sweep(
         seeds: each trial is the mean over so many seeds.
         halving: give a trial up early where it is worse than two thirds of those that came as far.
         jobs: how many at once on this machine, each with one thread.
-        scheduler: of a Dask cluster that does the runs, such as tcp://host:8786.
+        scheduler: of a Dask cluster that does the runs, such as tcp://host:8786; its workers see
+            this folder, and have one thread each.
         folder: for runs, results and pictures.
         storage: of Optuna's study, a URL such as postgresql://...; if left out, a file in the folder.
         fresh_seeds: with how many other seeds the best options are measured on the test text; 0
@@ -73,24 +76,21 @@ def sweep(
 
     # Not before: the command's help, and its mistakes, don't wait for torch.
     from charlm.sweep.checking import check
-    from charlm.sweep.engine import connected
+    from charlm.sweep.engine import Engine
     from charlm.sweep.screen import Screen
     from charlm.sweep.study import begin, search
     from charlm.sweep.trial import Plan
 
     check(base, space, needs_test=fresh_seeds > 0)
-    with connected(scheduler):
-        pass
     root = folder.resolve()
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".lock", timeout=0):
+        with Engine(jobs, scheduler) as engine, locked(root):
             url = storage or f"sqlite:///{root / 'sweep.db'}"
             plan = Plan(base, space, seeds, sampler, halving, str(root), url, folder.name)
             number = begin(plan, trials if trials or sampler == "grid" else 20)
-            screen = Screen(number, space, plan.open(), jobs)
-            study = search(plan, number, jobs, scheduler, screen.trial)
-            screen.end(plan, study, root, fresh_seeds, jobs, scheduler)
+            screen = Screen(number, space, plan.open())
+            study = search(plan, number, engine, screen.trial)
+            screen.end(plan, study, root, fresh_seeds, engine)
     except Timeout as error:
         raise UserError(
             f"Another charlm sweep is at work in {folder}: wait for its end."
@@ -101,3 +101,11 @@ def sweep(
         raise Stopped(
             "Stopped; the same command goes on with what is left.", signal.SIGINT
         ) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """With a folder, made where there is none, that no other sweep uses meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock", timeout=0):
+        yield

@@ -2,97 +2,187 @@
 
 import contextlib
 import os
+import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 
-from charlm.errors import UserError
+from charlm.errors import Stopped, UserError
 
-SECONDS_TO_CONNECT = 10
+SECONDS_TO_CONNECT = 5
+# So often in a row processes may be lost before a single task is done.
+MAX_LOST = 3
+STOPPED = "stopped"
+# Of the processes of a cluster: a training has its process's random numbers and output for itself.
+ONE_AT_A_TIME = threading.Lock()
 
 
 class WorkerLost(Exception):
     """A process ended before its task did, killed or out of memory."""
 
 
-def do(
-    function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], jobs: int, scheduler: str | None
-) -> Iterator[Any]:
-    """Call a function with each task's arguments; give results as they come.
+class Engine:
+    """Does tasks, within a ``with`` block; Ctrl-C and SIGTERM stop trainings at a step's end.
 
     Args:
-        jobs: how many at once on this machine; with 1, in this process.
-        scheduler: the address of a Dask scheduler, whose workers take as many as they have threads.
+        jobs: how many at once on this machine, each with one thread; with 1, in this process.
+        scheduler: the address of a Dask scheduler, whose workers do them in place of this machine.
 
     Raises:
         UserError: nothing answers at the scheduler's address.
-        WorkerLost: the tasks that were not yet done are to be given again.
     """
-    with connected(scheduler):
+
+    def __init__(self, jobs: int = 1, scheduler: str | None = None) -> None:
+        self.where: dict[str, Any] = {"backend": "sequential"}
         if scheduler is not None:
-            where: dict[str, Any] = {"backend": "dask"}
+            self.where = {"backend": "dask"}
         elif jobs > 1:
-            where = {"backend": "loky", "inner_max_num_threads": 1, "n_jobs": jobs}
-        else:
-            where = {"backend": "sequential"}
-        parent = os.getpid() if where["backend"] == "loky" else None
-        calls = (joblib.delayed(_in_worker)(parent, function, task) for task in tasks)
-        # One task each: a result is told when it is there, and a lost worker loses one.
-        options = {"pre_dispatch": "n_jobs", "batch_size": 1}
-        with joblib.parallel_config(**where):
+            self.where = {"backend": "loky", "inner_max_num_threads": 1, "n_jobs": jobs}
+        self.scheduler = scheduler
+        self.is_stopping = False
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> "Engine":
+        with contextlib.ExitStack() as opened:
+            if self.scheduler is not None:
+                opened.enter_context(connect(self.scheduler))
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    before = signal.signal(number, self._stop)
+                    opened.callback(signal.signal, number, before)
+            if self.where["backend"] == "loky":
+                folder = opened.enter_context(tempfile.TemporaryDirectory())
+                self._stop_file = Path(folder) / "stop"
+                # Idle processes would else be waited for as this one exits.
+                opened.callback(
+                    lambda: get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+                )
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        again, self.is_stopping = self.is_stopping, True
+        if self.where["backend"] != "loky" or again:
+            raise KeyboardInterrupt
+        self._stop_file.touch()
+
+    def do(
+        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any]]:
+        """Call a function with each task's arguments.
+
+        Returns:
+            The tasks' places and results, as they come. A task whose process was lost is done anew.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or SIGTERM; trainings in hand stopped at a step's end.
+            WorkerLost: again and again.
+        """
+        left = dict(enumerate(tasks))
+        lost = 0
+        while left:
             try:
-                yield from joblib.Parallel(return_as="generator_unordered", **options)(calls)
-            except BrokenProcessPool as error:
-                raise WorkerLost(str(error)) from error
+                for place, result in self._once(function, left):
+                    if result == STOPPED:
+                        self.is_stopping = True
+                        continue
+                    del left[place]
+                    lost = 0
+                    yield place, result
+            except Exception as error:
+                if not is_lost(error):
+                    raise
+                lost += 1
+                if lost == MAX_LOST and not self.is_stopping:
+                    raise WorkerLost(f"Processes were lost {lost} times: out of memory?") from error
+            if self.is_stopping:
+                raise KeyboardInterrupt
+
+    def _once(
+        self, function: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]
+    ) -> Iterator[tuple[int, Any]]:
+        is_local = self.where["backend"] == "loky"
+        parent = (os.getpid(), self._stop_file) if is_local else None
+        calls = (
+            joblib.delayed(_in_worker)(parent, place, function, task)
+            for place, task in list(tasks.items())
+            if not self.is_stopping
+        )
+        # One task each: a result is told when it is there, and a lost worker loses one.
+        options: dict[str, Any] = {"pre_dispatch": "n_jobs", "batch_size": 1}
+        with joblib.parallel_config(**self.where):
+            yield from joblib.Parallel(return_as="generator_unordered", **options)(calls)
 
 
-@contextlib.contextmanager
-def connected(scheduler: str | None) -> Iterator[None]:
-    """With a Dask client where there is a scheduler."""
-    if scheduler is None:
-        yield
-        return
+def connect(scheduler: str) -> Any:
+    """A Dask client, to be closed."""
     try:
         from distributed import Client
     except ImportError as error:
-        raise UserError(
-            "--scheduler needs Dask: pip install 'charlm[sweep]' distributed."
-        ) from error
+        raise UserError("--scheduler needs Dask: pip install 'charlm[cluster]'.") from error
     try:
-        client = Client(scheduler, timeout=SECONDS_TO_CONNECT)
+        return Client(scheduler, timeout=SECONDS_TO_CONNECT)
     except (OSError, ValueError) as error:
         raise UserError(
             f"No Dask scheduler answers at {scheduler}: start one with `dask scheduler`, or leave "
             "--scheduler out."
         ) from error
-    with client:
-        yield
 
 
-def _in_worker(parent: int | None, function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
+def is_lost(error: Exception) -> bool:
+    """Whether it tells of a process that ended before its task."""
+    # Dask's own, by name: it needn't be installed.
+    return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
+
+
+def _in_worker(
+    parent: tuple[int, Path] | None,
+    place: int,
+    function: Callable[..., Any],
+    task: tuple[Any, ...],
+) -> tuple[int, Any]:
     if parent is not None:
-        prepare(parent)
-    return function(*task)
+        prepare(*parent)
+    with ONE_AT_A_TIME:
+        try:
+            return place, function(*task)
+        except (Stopped, KeyboardInterrupt):
+            return place, STOPPED
 
 
-def prepare(parent: int) -> None:
-    """One thread a process, and no process that outlives the one that started it."""
-    import torch
+def prepare(parent: int, stop_file: Path) -> None:
+    """No Ctrl-C in a worker but the parent's, and no worker that outlives it.
 
-    torch.set_num_threads(1)
-    # Not the options of the sweep.
+    Args:
+        stop_file: which the parent makes when it is to stop.
+    """
+    # Not the options of the parent.
     sys.argv = ["charlm"]
     if any(thread.name == "parent" for thread in threading.enumerate()):
         return
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
 
     def watch() -> None:
+        asked = False
         while os.getppid() == parent:
-            time.sleep(1)
+            if not asked and stop_file.exists():
+                asked = True
+                # To the main thread, which may sleep.
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
         os._exit(1)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -8,7 +8,8 @@ import optuna
 import yaml
 from optuna.trial import TrialState
 
-from charlm.sweep.engine import WorkerLost, do
+from charlm.errors import UserError
+from charlm.sweep.engine import Engine, WorkerLost
 from charlm.sweep.running import fit_and_test
 from charlm.sweep.space import plain
 from charlm.sweep.trial import Plan, options_of
@@ -40,7 +41,7 @@ def best_yaml(plan: Plan, study: optuna.Study, path: Path) -> None:
 
 
 def fresh_figures(
-    plan: Plan, study: optuna.Study, num_seeds: int, jobs: int, scheduler: str | None
+    plan: Plan, study: optuna.Study, num_seeds: int, engine: Engine
 ) -> list[dict[str, Any]]:
     """Train the best trial's options anew, with seeds that the search didn't use.
 
@@ -56,20 +57,16 @@ def fresh_figures(
     key = f"fresh-{best.number}"
     seeds = range(plan.seeds, plan.seeds + num_seeds)
     known: dict[str, Any] = dict(study.user_attrs.get(key, {}))
-    for _ in range(3):
-        left = [seed for seed in seeds if str(seed) not in known]
-        tasks = [
-            (plan.config, options, seed, Path(plan.folder) / "best" / f"seed-{seed}")
-            for seed in left
-        ]
-        try:
-            for figures in do(fit_and_test, tasks, jobs, scheduler) if tasks else ():
-                known[str(figures["seed"])] = figures
-                study.set_user_attr(key, known)
-            break
-        except WorkerLost:
-            continue
-    return [known[str(seed)] for seed in seeds if str(seed) in known]
+    left = [seed for seed in seeds if str(seed) not in known]
+    folder = Path(plan.folder) / "best"
+    tasks = [(plan.config, options, seed, folder / f"seed-{seed}") for seed in left]
+    try:
+        for _, figures in engine.do(fit_and_test, tasks):
+            known[str(figures["seed"])] = figures
+            study.set_user_attr(key, known)
+    except WorkerLost as error:
+        raise UserError(str(error)) from error
+    return [known[str(seed)] for seed in seeds]
 
 
 def importances(study: optuna.Study) -> dict[str, float]:

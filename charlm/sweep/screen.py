@@ -6,6 +6,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from charlm.sweep.engine import Engine
 from charlm.sweep.outcome import best_yaml, fresh_figures, importances, mean_and_spread, picture
 from charlm.sweep.space import Space
 from charlm.sweep.study import done
@@ -23,7 +24,7 @@ class Screen:
         study: whose trials of earlier commands are its first rows.
     """
 
-    def __init__(self, number: int, space: Space, study: optuna.Study, jobs: int) -> None:
+    def __init__(self, number: int, space: Space, study: optuna.Study) -> None:
         self.number = number
         self.columns = list(space.searched)
         self.best = float("inf")
@@ -62,13 +63,7 @@ class Screen:
         print(f"{number:>5}  " + " ".join(cell.rjust(WIDTH) for cell in cells), flush=True)
 
     def end(
-        self,
-        plan: Plan,
-        study: optuna.Study,
-        root: Path,
-        num_fresh: int,
-        jobs: int,
-        scheduler: str | None,
+        self, plan: Plan, study: optuna.Study, root: Path, num_fresh: int, engine: Engine
     ) -> None:
         """Write what was found, measure it anew, and say so."""
         path = root / "best.yaml"
@@ -83,7 +78,7 @@ class Screen:
                 print("  no picture: pip install 'charlm[plots]'")
         print(f"Chosen by: {study.best_value:.4f} bits per character of the validation text.")
         if num_fresh:
-            figures = fresh_figures(plan, study, num_fresh, jobs, scheduler)
+            figures = fresh_figures(plan, study, num_fresh, engine)
             fresh = {part: mean_and_spread([f[part] for f in figures]) for part in ("val", "test")}
             print(
                 f"Anew with {len(figures)} other seeds: {fresh['val']} on the validation text, "

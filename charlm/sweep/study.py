@@ -10,12 +10,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from charlm.errors import UserError
-from charlm.sweep.engine import WorkerLost, do
-from charlm.sweep.trial import REPEATS, SENTENCE, Plan, do_trial
-
-# So often a trial's process may be lost before the trial counts as failed.
-MAX_LOST = 3
-KILLED = "killed"
+from charlm.sweep.engine import Engine, WorkerLost
+from charlm.sweep.trial import KILLED, SENTENCE, Plan, again, do_trial
 
 
 def begin(plan: Plan, trials: int | None) -> int:
@@ -62,21 +58,6 @@ def settings_of(plan: Plan) -> str:
     return json.dumps(named, sort_keys=True)
 
 
-def again(study: optuna.Study) -> None:
-    """Have the trials whose process was lost done again, with the options they had."""
-    for lost in study.get_trials(states=[TrialState.RUNNING]):
-        trial = optuna.trial.Trial(study, lost._trial_id)
-        attempt = lost.user_attrs.get(REPEATS, 0) + 1
-        if attempt >= MAX_LOST:
-            trial.set_user_attr(SENTENCE, f"Its process was lost {attempt} times: out of memory?")
-        else:
-            trial.set_user_attr(KILLED, True)
-        study.tell(lost.number, state=TrialState.FAIL)
-        # Without options it was lost before it had any: a new one takes its place.
-        if attempt < MAX_LOST and lost.params:
-            study.enqueue_trial(lost.params, user_attrs={REPEATS: attempt})
-
-
 def done(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that count: complete, given up, or failed by their own fault."""
     return [
@@ -89,8 +70,7 @@ def done(study: optuna.Study) -> list[FrozenTrial]:
 def search(
     plan: Plan,
     trials: int,
-    jobs: int,
-    scheduler: str | None,
+    engine: Engine,
     tell: Callable[[FrozenTrial, int], None],
 ) -> optuna.Study:
     """Do the trials that are left.
@@ -105,9 +85,8 @@ def search(
     study = plan.open()
     while (left := trials - len(done(study))) > 0:
         try:
-            for number in do(do_trial, [(plan,)] * left, jobs, scheduler):
-                if number is None:
-                    raise KeyboardInterrupt
+            tasks = [(plan, f"{len(study.trials)}-{place}") for place in range(left)]
+            for _, number in engine.do(do_trial, tasks):
                 tell(study.get_trials(deepcopy=False)[number], len(done(study)))
         except WorkerLost:
             again(study)

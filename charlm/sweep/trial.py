@@ -8,14 +8,17 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from charlm.errors import Stopped, UserError
+from charlm.errors import UserError
 from charlm.sweep.running import fit
 from charlm.sweep.space import Choices, Range, Space
 
 # Of the trials that halving compares, a third goes on.
 REDUCTION = 3
-# What a trial keeps beside its options: why it failed, and the trial it repeats.
-SENTENCE, REPEATS = "sentence", "repeats"
+# What a trial keeps beside its options: the task it is, why it failed, whether its process was
+# lost, and how often that of the trials before it was, whose options it has.
+TASK, SENTENCE, KILLED, REPEATS = "task", "sentence", "killed", "repeats"
+# So often a trial's process may be lost before the trial counts as failed.
+MAX_LOST = 3
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,22 @@ def options_of(plan: Plan, params: dict[str, Any]) -> dict[str, str]:
     return plan.space.fixed | {name: str(value) for name, value in params.items()}
 
 
-def do_trial(plan: Plan) -> int | None:
+def do_trial(plan: Plan, task: str) -> int:
     """Do one trial that waits to be done again, else a new one, and tell the study its result.
 
+    Args:
+        task: its name: where its process was lost, the same task is given to another.
+
     Returns:
-        The trial's number; None where Ctrl-C stopped it.
+        The trial's number.
+
+    Raises:
+        Stopped: by Ctrl-C.
     """
     study = plan.open()
+    again(study, task)
     trial = study.ask()
+    trial.set_user_attr(TASK, task)
     study.sampler = sampler_of(plan, study, trial.number)
     searched = plan.space.searched
     params = {name: suggest(trial, name, values) for name, values in searched.items()}
@@ -98,8 +109,6 @@ def do_trial(plan: Plan) -> int | None:
             if watched.pruned:
                 study.tell(trial, state=TrialState.PRUNED)
                 return trial.number
-    except Stopped:
-        return None
     # Whatever a run fails by, the others are still worth doing.
     except Exception as error:
         sentence = (
@@ -111,6 +120,27 @@ def do_trial(plan: Plan) -> int | None:
     trial.set_user_attr("bits", bits)
     study.tell(trial, statistics.mean(bits))
     return trial.number
+
+
+def again(study: optuna.Study, task: str | None = None) -> None:
+    """Have the trials whose process was lost done again, with the options they had.
+
+    Args:
+        task: those of this task alone, where other trials are under way.
+    """
+    for lost in study.get_trials(states=[TrialState.RUNNING]):
+        if task not in (None, lost.user_attrs.get(TASK)):
+            continue
+        trial = optuna.trial.Trial(study, lost._trial_id)
+        attempt = lost.user_attrs.get(REPEATS, 0) + 1
+        if attempt >= MAX_LOST:
+            trial.set_user_attr(SENTENCE, f"Its process was lost {attempt} times: out of memory?")
+        else:
+            trial.set_user_attr(KILLED, True)
+        study.tell(lost.number, state=TrialState.FAIL)
+        # Without options it was lost before it had any: a new one takes its place.
+        if attempt < MAX_LOST and lost.params:
+            study.enqueue_trial(lost.params, user_attrs={REPEATS: attempt})
 
 
 def sampler_of(plan: Plan, study: optuna.Study, number: int) -> optuna.samplers.BaseSampler:

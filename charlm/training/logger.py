@@ -3,17 +3,17 @@
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from charlm.errors import UserError
+from charlm.training.metrics_file import NAME, MetricsFile
 from charlm.training.watching import merely_watching
 
 LOG_FOLDER = "lightning_logs"
@@ -28,24 +28,13 @@ def tensorboard_writers(trainer: L.Trainer) -> Iterator[SummaryWriter]:
                 yield logger.experiment
 
 
-def read_curves(folder: str | Path) -> dict[str, tuple[list[int], list[float]]]:
-    """What a run has logged, to plot: by its name (``train/perplexity``), the steps and the values.
-
-    Args:
-        folder: ``lightning_logs/version_N``; of a run that still trains, what is on the disk.
-
-    Raises:
-        UserError: there is no log in it.
-    """
-    if not any(Path(folder).glob("events.out.tfevents.*")):
-        raise UserError(f"There is no log of a run in {folder}: name its lightning_logs/version_N.")
-    # Every entry, and not a sample of them.
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    curves = {}
-    for name in events.Tags()["scalars"]:
-        entries = events.Scalars(name)
-        curves[name] = [entry.step for entry in entries], [entry.value for entry in entries]
-    return curves
+def flush(trainer: L.Trainer) -> None:
+    """Have all that was logged on the disk."""
+    for writer in tensorboard_writers(trainer):
+        writer.flush()
+    for logger in trainer.loggers:
+        if isinstance(logger, RunLogger):
+            logger.metrics.flush()
 
 
 def log_folder(trainer: L.Trainer) -> str:
@@ -80,7 +69,8 @@ class RunFolder(NamedTuple):
 
 @merely_watching("log_metrics", "save", "finalize")
 class RunLogger(TensorBoardLogger):
-    """TensorBoard's, in a version folder that no other run can have taken at the same time.
+    """TensorBoard's, in a version folder that no other run can have taken at the same time, with
+    ``metrics.csv`` beside.
 
     Lightning has the file brought up to date after every entry, and waits for it: with a small
     model, a sixteenth of the time. Here that is done at most once a second, and before
@@ -91,12 +81,29 @@ class RunLogger(TensorBoardLogger):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._purge_step: int | None = options.get("purge_step")
         self._saved_at = -math.inf
 
+    @cached_property
+    def metrics(self) -> MetricsFile:
+        return MetricsFile(Path(self.log_dir) / NAME, self._purge_step)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        super().log_metrics(metrics, step)
+        self.metrics.add(metrics, step or 0)
+
+    @rank_zero_only
     def save(self) -> None:
         if time.monotonic() - self._saved_at >= self.SECONDS_BETWEEN:
             super().save()
+            self.metrics.flush()
             self._saved_at = time.monotonic()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        super().finalize(status)
+        self.metrics.flush()
 
     def _get_next_version(self) -> int:
         version = super()._get_next_version()

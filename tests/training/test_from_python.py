@@ -12,7 +12,7 @@ from lightning.pytorch.tuner import Tuner
 from charlm.checkpoint import load
 from charlm.data.datamodule import CharDataModule
 from charlm.generation.generate import generate
-from charlm.training.logger import read_curves
+from charlm.training.metrics_file import read_curves
 from charlm.training.module import CharLMModule
 from charlm.training.trainer import make_trainer
 

@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from charlm.checkpoint import read
+from charlm.training.metrics_file import read_curves
 
 pytestmark = pytest.mark.usefixtures("novel")
 
@@ -257,6 +258,9 @@ def go_on(folder: Path, *arguments: object) -> Outcome:
 def test_the_newest_run_goes_on_in_its_folder_with_its_options(begun: Path, tmp_path: Path) -> None:
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     version = tmp_path / "lightning_logs" / "version_0"
+    # What a killed run leaves: an entry after its checkpoint, and half an entry.
+    with open(version / "metrics.csv", "a") as file:
+        file.write("9999,train/perplexity,1.5\n10000,train/per")
     config = (version / "config.yaml").read_text()
     outcome = go_on(tmp_path, "--trainer.max_epochs", 3)
     assert outcome.code == 0, outcome.err
@@ -267,6 +271,9 @@ def test_the_newest_run_goes_on_in_its_folder_with_its_options(begun: Path, tmp_
     scalars = EventAccumulator(str(version)).Reload().Scalars("train/perplexity")
     per_epoch = content["global_step"] // 3
     assert [event.step + 1 for event in scalars] == [per_epoch, 2 * per_epoch, 3 * per_epoch]
+    steps, values = read_curves(version)["train/perplexity"]
+    assert steps == [event.step for event in scalars]
+    assert values == pytest.approx([event.value for event in scalars])
     # The options it began with stay as they were.
     assert (version / "config.yaml").read_text() == config
     later = yaml.safe_load((version / f"config-from-step-{2 * per_epoch}.yaml").read_text())

@@ -15,7 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import distributed
 
 from charlm.errors import Stopped, UserError
-from charlm.training.logger import tensorboard_writers
+from charlm.training.logger import flush
 from charlm.training.resume.best_checkpoint import BestCheckpoint
 from charlm.training.resume.exact import averages_weights
 from charlm.training.resume.signals import NAMES, StopSignals
@@ -140,8 +140,7 @@ class LastCheckpoint(ModelCheckpoint):
 
     def _write(self, trainer: L.Trainer) -> None:
         # Else a run that is killed now would go on after steps that its log lacks.
-        for writer in tensorboard_writers(trainer):
-            writer.flush()
+        flush(trainer)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, BestCheckpoint):
                 callback.write(trainer)  # the best that this file knows of is on the disk
