@@ -59,7 +59,8 @@ class CharDataModule(L.LightningDataModule):
         fallback: the corpus to take when ``corpus`` is neither here nor to be downloaded.
         seed: of the epochs' offsets and orders.
         allow_changed_corpus: go on from a checkpoint though it was trained on another text, whose
-            vocabulary is kept.
+            vocabulary is kept; in mid-epoch at the same batch, or if the text has fewer, with the next
+            epoch.
         base_vocabulary: encode by this one (``Vocabulary.config``), not by the text's own; what it
             lacks is read as ``<unk>``. On the command line, it is the checkpoint's.
 
@@ -255,6 +256,12 @@ class CharDataModule(L.LightningDataModule):
         batch_index = trainer.fit_loop.batch_idx + 1
         if trainer.overfit_batches:  # type: ignore[attr-defined]
             return 0, batch_index  # the same ones in each epoch
+        if batch_index == 0 and trainer is self.trainer:
+            epoch, began = self._epoch_began
+            progress: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+            if (progress.processed - began) % int(trainer.num_training_batches):
+                # The run went on in mid-epoch with a text that has fewer batches: that epoch is over.
+                self._epoch_began = epoch + 1, progress.processed
         return self._epoch_under_way(trainer), batch_index
 
     def _epoch_under_way(self, trainer: L.Trainer) -> int:

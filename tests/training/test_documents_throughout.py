@@ -9,6 +9,7 @@ from helpers.resuming import Run, differences
 from helpers.running import charlm, small_module, trainer
 
 from charlm.checkpoint import load
+from charlm.data.batch import take
 from charlm.data.datamodule import CharDataModule
 from charlm.errors import UserError
 from charlm.evaluation.scoring import score
@@ -140,3 +141,32 @@ def test_fine_tuning_keeps_the_vocabulary_and_names_what_it_lacks(
     assert "100 of the 600 characters" in tuned.err
     assert "read as <unk>: é." in tuned.err
     assert set(load(last).vocabulary.symbols[1:]) == set("abcd ")
+
+
+@pytest.mark.parametrize("length", [90, 380])
+def test_another_text_may_be_taken_up_in_mid_epoch(tmp_path: Path, length: int) -> None:
+    """It goes on at the same batch; a text that has fewer, with the next epoch."""
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    # In each, no two stretches of a batch's length are the same.
+    letters = np.random.default_rng(0).choice(list("abcd "), 500 + length)
+    first.write_text("".join(letters[:500]))
+    second.write_text("".join(letters[500:]))
+    data: dict[str, object] = {"max_chars": None, "num_lanes": 2, "num_steps": 10}
+    other = data | {"path": str(second), "allow_changed_corpus": True}
+    runs = []
+    for name in ("whole", "parts"):
+        run = Run(tmp_path / name, data | {"path": str(first)}).go(max_steps=15)
+        run.data = other | {"base_vocabulary": CharDataModule(path=str(first)).vocabulary}
+        runs.append(run)
+    whole, parts = runs
+    whole.go(resume=True, max_epochs=3)
+    parts.go(resume=True, max_epochs=3, max_steps=18).go(resume=True, max_epochs=3)
+    data_of_second = CharDataModule(**whole.data)  # type: ignore[arg-type]
+    data_of_second.setup("fit")
+    per_epoch = len(data_of_second.sampler)
+    epoch, batch = (0, 15) if per_epoch > 15 else (1, 0)
+    expected, _ = take(data_of_second.text.ids, data_of_second.sampler.places(epoch, batch))
+    assert torch.equal(whole.batches[16], expected)
+    assert whole.result["step"] == 15 + per_epoch * 3 - (15 if per_epoch > 15 else per_epoch)
+    for part in ("batches", "result"):
+        assert not differences(getattr(parts, part), getattr(whole, part), part)
