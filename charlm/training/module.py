@@ -189,7 +189,9 @@ class CharLMModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss of one window, in nats per character."""
         state = self.carried_state if batch.continues else None
-        reach = reach_beyond(self.hparams["backprop_steps"], batch, batch_idx)
+        reach = reach_beyond(
+            self.hparams["backprop_steps"], len(batch.inputs_TB), batch.continues or batch_idx == 0
+        )
         model: Any = self.model
         if self.hparams["weight_drop"]:
             model = WithDroppedWeights(self.model, self.hparams["weight_drop"])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from charlm.data.batch import Batch, begins
+from charlm.data.batch import begins
 from charlm.errors import UserError
 from charlm.model import CharLM, ModelState, detach
 
@@ -65,13 +65,15 @@ def run_again(
     return Reached(torch.cat(logits)[-T:], next_state, kept_SB.t().contiguous())
 
 
-def reach_beyond(k2: int | None, batch: Batch, batch_idx: int) -> int:
-    """How many steps before the window back-propagation reaches, k2 - k1.
+def reach_beyond(k2: int | None, T: int, continues: bool) -> int:
+    """How many steps before a window of T steps (k1) back-propagation reaches, k2 - k1.
+
+    Args:
+        continues: false where the window goes on from no batch before it.
 
     Raises:
         UserError: k2 is below k1, or reaches into a batch that this one doesn't continue.
     """
-    T = len(batch.inputs_TB)
     if k2 is None or k2 == T:
         return 0
     if k2 < T:
@@ -79,7 +81,7 @@ def reach_beyond(k2: int | None, batch: Batch, batch_idx: int) -> int:
             f"model.backprop_steps is {k2}, and data.num_steps {T}: the loss of the first "
             f"{T - k2} characters would go unused; lower num_steps, or raise backprop_steps."
         )
-    if batch_idx > 0 and not batch.continues:
+    if not continues:
         raise UserError(
             f"model.backprop_steps ({k2}) reaches beyond a window of {T} steps, but each batch "
             "begins anew: take data.sampling sequential, or leave backprop_steps out."
