@@ -5,7 +5,7 @@ from torch import Tensor
 
 from charlm.cells import Cell, State
 from charlm.recurrence.documents import begin
-from charlm.recurrence.precision import in_one_type
+from charlm.recurrence.precision import mixed
 
 
 def unroll(
@@ -20,13 +20,15 @@ def unroll(
             initial one. None: nowhere.
 
     Returns:
-        outputs [T, B, H] and the state after the last step; under autocast all in its type.
+        outputs [T, B, H] and the state after the last step, its parts in the types that
+        ``charlm.recurrence.precision`` gives them.
     """
-    preactivations_TBG, *state_BH = in_one_type(cell.project(inputs), *state)
-    state, outputs = tuple(state_BH), []
+    preactivations_TBG, state = mixed(cell, cell.project(inputs), state)
+    dtypes, outputs = [part.dtype for part in state], []
     for t, preactivation_BG in enumerate(preactivations_TBG):
         if begins_TB is not None:
             state = begin(cell, state, begins_TB[t])
         state = cell.step(preactivation_BG, state)
+        state = tuple(part.to(dtype) for part, dtype in zip(state, dtypes, strict=True))
         outputs.append(state[0])
     return torch.stack(outputs), state

@@ -148,31 +148,3 @@ def test_a_stack_of_different_cells_is_the_reference_s(backend: str) -> None:
     assert error(logits, expected.logits_TBV) < 1e-10
     for name, parameter in model.named_parameters():
         assert error(parameter.grad, expected.d_parameters[name]) < 1e-10
-
-
-@on_each_device
-@cells_and_backends
-def test_under_autocast_outputs_are_bfloat16_and_gradients_float32(
-    name: str, backend: str, device: str
-) -> None:
-    sizes = Sizes(T=4)
-    cell = draw(name, sizes, torch.float32).to(device)
-    for kind in ("ids", "vectors"):
-        inputs = draw_inputs(kind, sizes, torch.float32).to(device)
-        results = {}
-        for chosen in (backend, "eager"):
-            cell.zero_grad()
-            state = cell.initial_state(sizes.B)
-            with torch.autocast(device, torch.bfloat16):
-                for _ in range(2):  # from float32 zeros, and from what autocast has left
-                    outputs, state = unroll(cell, inputs, state, chosen)
-            outputs.float().square().sum().backward()
-            results[chosen] = outputs, [parameter.grad for parameter in cell.parameters()]
-        outputs, gradients = results[backend]
-        assert outputs.dtype == torch.bfloat16
-        assert error(outputs, results["eager"][0]) < 0.05
-        for gradient, expected in zip(gradients, results["eager"][1], strict=True):
-            assert gradient is not None
-            assert gradient.dtype == torch.float32
-            assert expected is not None
-            assert error(gradient, expected) < 0.1

@@ -17,7 +17,7 @@ from torch import Tensor
 from charlm.cells import GRU, LSTM, RNN, Cell, State
 from charlm.recurrence import documents
 from charlm.recurrence.bptt import gru, lstm, rnn
-from charlm.recurrence.precision import in_one_type
+from charlm.recurrence.precision import mixed
 
 # Exactly these classes: (the cell, its ``project``ed inputs x [T, B, G·H], which may be overwritten,
 # the state before) -> the outputs [T, B, H] and the state after, all in the type of x.
@@ -48,7 +48,7 @@ def unroll(
     """
     if begins_TB is not None and type(cell) not in WITH_DOCUMENTS:
         return documents.unroll(unroll, cell, inputs, state, begins_TB)
-    x_TBG, *state_BH = in_one_type(cell.project(inputs), *state)
+    x_TBG, state = mixed(cell, cell.project(inputs), state)
     if begins_TB is None:
-        return UNROLLS[type(cell)](cell, x_TBG, tuple(state_BH))
-    return WITH_DOCUMENTS[type(cell)](cell, x_TBG, tuple(state_BH), begins_TB.unsqueeze(2))
+        return UNROLLS[type(cell)](cell, x_TBG, state)
+    return WITH_DOCUMENTS[type(cell)](cell, x_TBG, state, begins_TB.unsqueeze(2))

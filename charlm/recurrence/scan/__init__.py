@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from charlm.cells import RGLRU, Cell, MinGRU, MinLSTM, State
-from charlm.recurrence.precision import in_one_type
+from charlm.recurrence.precision import mixed
 from charlm.recurrence.scan import linear, min_gru, rg_lru
 
 # Exactly these classes: (the cell, its ``project``ed inputs x [T, B, G·H], the state before, where
@@ -33,5 +33,5 @@ def unroll(
 
     Args and returns: see ``charlm.recurrence.eager``.
     """
-    x_TBG, *state_BH = in_one_type(cell.project(inputs), *state)
-    return UNROLLS[type(cell)](cell, x_TBG, tuple(state_BH), begins_TB)
+    x_TBG, state = mixed(cell, cell.project(inputs), state)
+    return UNROLLS[type(cell)](cell, x_TBG, state, begins_TB)

@@ -32,7 +32,7 @@ def unroll(
     if begins_TB is not None:
         a_TBH = a_TBH.masked_fill(begins_TB.unsqueeze(2), 0)
     h_TBH = linear_recurrence(a_TBH, b_TBH, hidden_BH)
-    outputs_TBH = cell.read(v_TBH, h_TBH)
+    outputs_TBH = cell.read(v_TBH, h_TBH).to(h_TBH.dtype)
     # What the next step will find one, two and three steps before it.
     last = (u_TBH[-1], earlier[0][-1], earlier[1][-1])
     # Copies, so that to carry the state isn't to carry the whole window.
