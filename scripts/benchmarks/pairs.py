@@ -7,7 +7,7 @@ import torch
 
 from charlm.model import CharLM, detach
 from scripts.benchmarks.contestants import CHARACTERS, V, module_step
-from scripts.benchmarks.timing import Step, interleave, ratio_spread
+from scripts.benchmarks.timing import Step, interleave, ratio_spread, say
 
 
 def model_step(cell: str, sizes: list[int], is_half: bool = False) -> Step:
@@ -22,11 +22,20 @@ def model_step(cell: str, sizes: list[int], is_half: bool = False) -> Step:
     return under_autocast if is_half else step
 
 
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; where it doesn't, torch emulates it, slowly."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "bf16"))
+
+
 def pairs() -> Iterator[tuple[str, Step, Step]]:
     """What is said of a pair, the one, and what it is measured against."""
     lstm = model_step("lstm", [256])
     for cell in ("min_gru", "min_lstm"):
         yield f"{cell} 256, 256 against lstm 256", model_step(cell, [256, 256]), lstm
+    if not has_bfloat16():
+        say("no rows in bfloat16: this processor has no instructions for it")
+        return
     for cell in ("rnn", "gru", "lstm"):
         half, single = (model_step(cell, [512], is_half) for is_half in (True, False))
         yield f"{cell} 512 in bfloat16 against float32", half, single
