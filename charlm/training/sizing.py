@@ -16,7 +16,7 @@ SIZES = ("auto",)
 # A text of so many characters needs MOST; each doubling, a quarter of it less.
 SHORT, MOST = 150_000, 0.4
 # So often the text is read, but no more characters than ten minutes have time for.
-READINGS, CHARACTERS = 100, 18_000_000
+READINGS, CHARACTERS = 100, 20_000_000
 
 
 class Sizing(NamedTuple):
