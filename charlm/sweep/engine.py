@@ -108,7 +108,9 @@ class Engine:
                 if lost == MAX_LOST and not self.is_stopping:
                     raise WorkerLost(f"Processes were lost {lost} times: out of memory?") from error
             if self.is_stopping:
-                raise KeyboardInterrupt
+                break
+        if self.is_stopping:
+            raise KeyboardInterrupt
 
     def _once(
         self, function: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]

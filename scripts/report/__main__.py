@@ -2,7 +2,8 @@
 
 Writes reports/exercises/quick.html and quick.md, with --full full.html and full.md. A run or
 measurement that has its result already isn't done again, so that the same command goes on where
-it was stopped; a result that other code has computed is done anew.
+it was stopped; a result that other code has computed is done anew. With --full, results that contradict an
+answer are told, and the exit code is 1.
 """
 
 import argparse
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if not options.render:
             copying.write(tasks.FOLDER)
-            scheduling.do(todo, options.processes, options.keep)
+            scheduling.do(todo, options.jobs, options.scheduler, options.keep)
     except UserError as mistake:
         print(f"report: {mistake}", file=sys.stderr)
         return 1
@@ -45,9 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "report: stopped; what is done is kept, and the same command goes on.", file=sys.stderr
         )
         return 130
-    for path in write(scale, options.keep or options.render, options.folder):
+    entries = entries_of(scale, options.keep or options.render)
+    for path in write(entries, scale, options.folder):
         print(path)
-    return 0
+    # The answers are those of a full report; with fewer epochs and seeds there may be others.
+    wrong = [entry for entry in entries if entry.contradicted and scale.name == "full"]
+    for entry in wrong:
+        print(
+            f"report: the results of {entry.question.name} contradict its answer of "
+            f"{entry.question.day}: {'; '.join(entry.contradicted)}.",
+            file=sys.stderr,
+        )
+    return 1 if wrong else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +69,8 @@ def parser() -> argparse.ArgumentParser:
     given.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these experiments")
     given.add_argument("--epochs", type=int, help="instead of the scale's")
     given.add_argument("--seeds", type=int, help="instead of the scale's")
-    given.add_argument("--processes", type=int, default=2, help="runs at a time (default: 2)")
+    given.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
+    given.add_argument("--scheduler", help="of a Dask cluster, whose workers see this folder")
     given.add_argument("--keep", action="store_true", help="let results of other code count")
     given.add_argument("--render", action="store_true", help="write the pages of what there is")
     given.add_argument("--dry-run", action="store_true", help="list what is left to be done")
@@ -75,12 +86,12 @@ def scale_of(options: argparse.Namespace) -> Scale:
     return Scale("custom", options.epochs or scale.epochs, options.seeds or scale.seeds)
 
 
-def write(scale: Scale, keep: bool, folder: Path) -> list[Path]:
+def entries_of(scale: Scale, keep: bool) -> list[page.Entry]:
+    return [page.Entry(each, each.found(scale, keep), each.runs(scale)) for each in QUESTIONS]
+
+
+def write(entries: list[page.Entry], scale: Scale, folder: Path) -> list[Path]:
     """The page of all results of a scale, as HTML and as Markdown with its pictures."""
-    entries = [
-        page.Entry(question, question.found(scale, keep), question.runs(scale))
-        for question in QUESTIONS
-    ]
     done = [entry for entry in entries if entry.found is not None]
     others = {
         task.path

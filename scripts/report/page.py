@@ -4,33 +4,22 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from scripts.report import picture
 from scripts.report.question import Found, Question, Table
 from scripts.report.tasks import CONFIG, Run, Scale
 
-STYLE = """
-:root{color-scheme:light dark;--ink:#1d2126;--paper:#fff;--soft:#5b6470;--line:#d8dde3;--tint:#f4f6f8;--link:#1659a8}
-@media(prefers-color-scheme:dark){:root{--ink:#dfe3e8;--paper:#14171b;--soft:#98a2ad;--line:#343b44;--tint:#1d2228;--link:#7db4f0}}
-body{margin:0 auto;max-width:46rem;padding:1.5rem 1rem 4rem;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
-h1 code,h2 code{font-size:.95em}h1{font-size:1.7rem;line-height:1.2;margin:.5rem 0 1rem}h2{font-size:1.25rem;line-height:1.3;margin:3.2rem 0 .6rem}
-a{color:var(--link)}p{margin:.6rem 0}.soft,figcaption,.note{color:var(--soft);font-size:.9rem}
-.answer{border-left:4px solid #2b83ba;background:var(--tint);padding:.7rem 1rem;margin:1rem 0}
-figure{margin:1rem 0}figure svg{width:100%;height:auto;color:var(--ink)}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-th{font-weight:600;border-bottom-width:2px}pre,code{font:.82rem/1.45 ui-monospace,monospace}
-pre{background:var(--tint);padding:.6rem .8rem;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere}
-details{margin:.6rem 0}summary{cursor:pointer;color:var(--soft);font-size:.9rem}ol{padding-left:1.6rem}
-@media print{body{max-width:none;font-size:11pt}section{break-inside:avoid-page}.answer,pre{background:none;border-color:#888}}
-"""
-
 
 @dataclass(frozen=True)
 class Entry:
-    """A question with what is said of it; ``found`` is None as long as it hasn't been run."""
+    """A question with its results; ``found`` is None as long as it hasn't been run."""
 
     question: Question
     found: Found | None
@@ -41,14 +30,25 @@ class Entry:
         assert self.found is not None
         return picture.svg(self.question.draw(self.found), self.question.name, self.question.title)
 
+    @cached_property
+    def table(self) -> Table:
+        assert self.found is not None
+        return self.question.table(self.found)
+
+    @cached_property
+    def contradicted(self) -> list[str]:
+        """The claims of the answer that these results don't bear out."""
+        return [] if self.found is None else self.question.contradicted(self.found)
+
 
 def about(scale: Scale, num_other_code: int) -> list[str]:
     """What holds of all entries, a paragraph each."""
     seeds = "one seed" if scale.seeds == 1 else f"{scale.seeds} seeds"
     paragraphs = [
         "Questions that readers of the recurrent chapters of “Dive into Deep Learning” ask, each "
-        "answered by an experiment. Every figure and every answer on this page is computed from "
-        "the results; ± is the standard deviation over seeds, a band in a picture goes from the "
+        "answered by an experiment. The figures are computed from the results; an answer was written "
+        "once, on the day that it names, from a full report, and what it claims is checked against "
+        "the results. ± is the standard deviation over seeds, a band in a picture goes from the "
         "lowest seed to the highest.",
         f"Unless an entry says otherwise, a run is `charlm fit --config {CONFIG}`: an RNN of 128 "
         "units on the first 10,000 characters of “The Time Machine”, 32 lanes of 35 steps, "
@@ -85,87 +85,45 @@ def commands(entry: Entry, scale: Scale) -> list[str]:
 
 def html(entries: Sequence[Entry], scale: Scale, num_other_code: int = 0) -> str:
     """The page as one HTML file."""
-    contents = "".join(
-        f'<li><a href="#{entry.question.name}">{inline(entry.question.title)}</a></li>'
-        for entry in entries
-    )
-    sections = "".join(html_section(entry, scale) for entry in entries)
-    introduction = "".join(f"<p>{inline(text)}</p>" for text in about(scale, num_other_code))
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        # Nothing is to be fetched, not even an icon.
-        '<link rel="icon" href="data:,"><title>What readers of the chapters ask</title>'
-        f"<style>{STYLE}</style></head><body><main><h1>What readers of the chapters ask</h1>"
-        f"{introduction}<nav><ol>{contents}</ol></nav>{sections}</main></body></html>\n"
-    )
-
-
-def html_section(entry: Entry, scale: Scale) -> str:
-    question, found = entry.question, entry.found
-    head = f'<section id="{question.name}"><h2>{inline(question.title)}</h2>'
-    first, *others = commands(entry, scale)
-    if found is None:
-        return f"{head}<p>Not run yet: <code>{picture.escape(first)}</code></p></section>"
-    body = f'<p class="answer">{inline(question.answer(found))}</p><p>{inline(question.done)}</p>'
-    body += f"<figure>{entry.svg}</figure>{html_table(question.table(found))}"
-    body += f"<pre>{picture.escape(first)}</pre>"
-    if others:
-        lines = "\n".join(map(picture.escape, others))
-        body += f"<details><summary>its runs, seed 0 of each</summary><pre>{lines}</pre></details>"
-    return f"{head}{body}</section>"
-
-
-def html_table(table: Table) -> str:
-    header = "".join(f"<th>{inline(cell)}</th>" for cell in table.header)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{inline(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
-    )
-    note = f'<p class="note">{inline(table.note)}</p>' if table.note else ""
-    return (
-        f'<div class="wide"><table><thead><tr>{header}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{note}"
-    )
-
-
-def inline(text: str) -> str:
-    """Escaped, with `code` marked up, and no figure parted from its deviation."""
-    text = text.replace(" ± ", "\u00a0±\u00a0")
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", picture.escape(text))
+    return rendered("page.html.j2", entries, scale, num_other_code)
 
 
 def markdown(entries: Sequence[Entry], scale: Scale, pictures: str, num_other_code: int = 0) -> str:
     """The same in Markdown; the pictures lie as SVG files in the folder ``pictures`` beside."""
-    parts = ["# What readers of the chapters ask", *about(scale, num_other_code)]
-    parts.append(
-        "\n".join(
-            f"{number}. [{entry.question.title}](#{anchor(entry.question.title)})"
-            for number, entry in enumerate(entries, start=1)
-        )
+    return rendered("page.md.j2", entries, scale, num_other_code, pictures)
+
+
+def rendered(
+    template: str, entries: Sequence[Entry], scale: Scale, num_other_code: int, pictures: str = ""
+) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape="html" in template,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    for entry in entries:
-        question, found = entry.question, entry.found
-        parts.append(f"## {question.title}")
-        first, *others = commands(entry, scale)
-        if found is None:
-            parts.append(f"Not run yet: `{first}`")
-            continue
-        table = question.table(found)
-        rows = [table.header, ["---"] * len(table.header), *table.rows]
-        lines = "\n".join(others)
-        parts += [
-            f"> {question.answer(found)}",
-            question.done,
-            f"![{question.title}]({pictures}/{question.name}.svg)",
-            "\n".join(
-                f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows
-            ),
-            table.note,
-            f"```\n{first}\n```",
-            lines
-            and f"<details><summary>its runs, seed 0 of each</summary>\n\n```\n{lines}\n```\n\n</details>",
-        ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    environment.filters |= {"inline": inline, "anchor": anchor, "day": day, "svg": Markup}
+    return environment.get_template(template).render(
+        entries=entries,
+        about=about(scale, num_other_code),
+        commands={entry.question.name: commands(entry, scale) for entry in entries},
+        is_full=scale.name == "full",
+        pictures=pictures,
+    )
+
+
+def inline(text: str) -> Markup:
+    """Escaped, with `code` marked up, and no figure parted from its deviation."""
+    text = text.replace(" ± ", "\u00a0±\u00a0")
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def day(written: str) -> str:
+    """21 November 2026."""
+    of = date.fromisoformat(written)
+    return f"{of.day} {of:%B} {of.year}"
 
 
 def anchor(title: str) -> str:

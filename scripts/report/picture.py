@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -21,23 +22,7 @@ COLOURS = ("#2b83ba", "#e66101", "#1a9850", "#c9559b", "#a6761d", "#7570b3", "#8
 DASHES = ("-", "--", "-.", ":")
 # Stands in the SVG for the page's own ink.
 INK = "#010203"
-STYLE: Any = {
-    "font.size": 9,
-    "font.family": "DejaVu Sans",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.35,
-    "grid.linewidth": 0.5,
-    "grid.color": "#888888",
-    "lines.linewidth": 1.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "svg.fonttype": "none",
-    **dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK
-    ),
-}
+STYLE: Any = Path(__file__).with_name("picture.mplstyle")
 POINTS = 60
 FONT = """style="font-family:'DejaVu Sans',Verdana,sans-serif\""""
 # What matplotlib writes at length, and its page needn't have.
@@ -58,7 +43,7 @@ TICKS = (1, 1.1, 1.2, 1.5, 2, 3, 5, 8, 12, 20, 30, 100, 300, HIGHEST)
 
 def figure(columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any]:
     """A figure as wide as the page, and its axes: one, or an array [rows, columns]."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(fname=STYLE):
         size = (7.4 if columns > 1 else 6.4, 0.5 + 2.9 * rows)
         drawn = Figure(figsize=size, layout="constrained")
         drawn.patch.set_alpha(0)
@@ -70,7 +55,7 @@ def figure(columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Any
 
 def label(ax: Axes, x: str, y: str, title: str = "", legend: Any = None) -> None:
     """Name the axes, with their units, and draw the legend, with its options, if there is one."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(fname=STYLE):
         ax.set_xlabel(x)
         ax.set_ylabel(y)
         if title:
@@ -132,7 +117,7 @@ def band(
 def svg(drawn: Figure, name: str, description: str) -> str:
     """The SVG element: ink in ``currentColor``, as short as it can be had."""
     stream = io.StringIO()
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
+    with matplotlib.rc_context({"svg.hashsalt": name}, STYLE):
         drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]

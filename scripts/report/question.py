@@ -1,5 +1,7 @@
 """A question of the report: what is run for it, and what the results are made to say."""
 
+import math
+import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +9,7 @@ from typing import ClassVar, NamedTuple
 
 from matplotlib.figure import Figure
 
+from scripts.report.statistics import compare, spread
 from scripts.report.tasks import Measure, Result, Run, Scale, Task, Variant
 
 
@@ -16,6 +19,13 @@ class Table(NamedTuple):
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+
+
+# Sentences, and whether the results bear them out.
+Claims = dict[str, bool]
+
+# The header of ``Found.held_out_cells``.
+HELD_OUT = ("best held-out bits", "at epoch", "held-out bits at the end")
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,17 @@ class Found:
         """(bits, epoch) of each run's best held-out bits per character."""
         return [min((y, x) for x, y in run["held_out"]) for run in self.runs[label]]
 
+    def held_out_cells(self, label: str) -> tuple[str, str, str]:
+        """Three cells of a table: the best held-out bits, their epoch, the bits at the end."""
+        best = self.best_held_out(label)
+        epoch = statistics.mean([epoch for _, epoch in best])
+        return spread([bits for bits, _ in best]), f"{epoch:.0f}", spread(self.held_out(label))
+
+    def memorised(self, label: str) -> bool:
+        """Whether held-out text was better predicted before the end."""
+        best = [bits for bits, _ in self.best_held_out(label)]
+        return compare(self.held_out(label) or [math.inf], best) == "higher"
+
     def speed(self, label: str) -> list[float]:
         """Training characters per second."""
         return [run["characters_per_second"] for run in self.runs[label]]
@@ -58,11 +79,15 @@ class Question(ABC):
         name: on the command line and in addresses.
         title: as readers ask it.
         done: what was done, in a sentence or two.
+        answer: what was found, written by hand from the full report's results.
+        day: on which these results were there.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     done: ClassVar[str]
+    answer: ClassVar[str]
+    day: ClassVar[str]
 
     def variants(self) -> dict[str, Variant]:
         """The training runs, by the label that they have in tables and pictures."""
@@ -77,14 +102,18 @@ class Question(ABC):
         """The figures over seeds."""
 
     @abstractmethod
-    def answer(self, found: Found) -> str:
-        """Two or three sentences that the figures bear out."""
+    def claims(self, found: Found) -> Claims:
+        """What the answer rests on."""
 
     @abstractmethod
     def draw(self, found: Found) -> Figure:
         """The picture."""
 
     # What the report does with it
+
+    def contradicted(self, found: Found) -> list[str]:
+        """The claims that results don't bear out."""
+        return [claim for claim, holds in self.claims(found).items() if not holds]
 
     def runs(self, scale: Scale) -> dict[str, list[Run]]:
         return {label: variant.runs(scale) for label, variant in self.variants().items()}

@@ -1,13 +1,11 @@
-"""Do one task in a worker process: train as ``charlm fit`` does, and read the run's own log."""
+"""Do one task in whatever process: train as ``charlm fit`` does, and read the run's ``metrics.csv``."""
 
 import contextlib
 import importlib
 import itertools
 import os
+import shutil
 import statistics
-import sys
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,20 +23,18 @@ VALUE = 0.05
 DIVERGED = ("The loss is", "The weights aren't finite")
 
 
-def prepare_worker(path: list[str], parent: int) -> None:
-    """One thread a process, and no process that outlives the one that started it."""
-    sys.path[:] = path
-    sys.argv = ["charlm"]  # not the options of the report
+def perform(root: str, kind: str, *arguments: Any) -> dict[str, Any]:
+    """Do a task, as it says of itself; on one thread, wherever it is.
+
+    Args:
+        root: the folder from which its paths are seen.
+        kind: ``train`` or ``measure``.
+    """
     import torch
 
+    os.chdir(root)
     torch.set_num_threads(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    return train(*arguments) if kind == "train" else measure(*arguments)
 
 
 def measure(function: str, runs: list[dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -48,8 +44,12 @@ def measure(function: str, runs: list[dict[str, Any]], arguments: dict[str, Any]
     return result
 
 
-def train(arguments: list[str], folder: str) -> dict[str, Any]:
+def train(arguments: list[str], folder: str, identity: str) -> dict[str, Any]:
     """``charlm fit``, and what its log says.
+
+    Args:
+        identity: of the run's settings and code: it goes on where one of the same identity was
+            stopped or killed, and another's files in the folder are removed.
 
     Returns:
         See ``read_log``; with ``stopped``, the sentence that a run whose loss or weights became
@@ -57,23 +57,33 @@ def train(arguments: list[str], folder: str) -> dict[str, Any]:
     """
     from charlm.training.command_line import run
 
+    mark = Path(folder, "identity")
+    if not mark.is_file() or mark.read_text() != identity:
+        shutil.rmtree(folder, ignore_errors=True)
+        mark.parent.mkdir(parents=True)
+        mark.write_text(identity)
+    begun = [path / "checkpoints" / "last.ckpt" for path in versions(folder)]
+    resumed = [f"--ckpt_path={path}" for path in begun[-1:] if path.is_file()]
     stopped = None
-    started = time.perf_counter()
     try:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-            run(arguments)
+            run([*arguments, "--trainer.enable_progress_bar=false", *resumed])
     except UserError as error:
         if not str(error).startswith(DIVERGED):
             raise
         stopped = str(error)
-    seconds = time.perf_counter() - started
-    versions = Path(folder).glob("lightning_logs/version_*")
-    log = max(versions, key=lambda version: int(version.name.partition("_")[2]))
-    return read_log(log) | {"stopped": stopped, "seconds": round(seconds, 1), "log": str(log)}
+    log = versions(folder)[-1]
+    return read_log(log) | {"stopped": stopped, "log": str(log)}
+
+
+def versions(folder: str) -> list[Path]:
+    """The runs' folders, oldest first."""
+    found = Path(folder).glob("lightning_logs/version_*")
+    return sorted(found, key=lambda version: int(version.name.partition("_")[2]))
 
 
 def read_log(folder: Path) -> dict[str, Any]:
-    """The figures of a run from its TensorBoard log.
+    """The figures of a run from its ``metrics.csv``.
 
     Returns:
         ``perplexity``: the median over the last epochs; ``curve``, ``peaks``, ``held_out``,
@@ -84,14 +94,13 @@ def read_log(folder: Path) -> dict[str, Any]:
         before; ``setback``: the most that an epoch's loss was above the lowest before, in nats;
         ``characters_per_second``: the median over epochs; ``checkpoint``: its path.
     """
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from charlm.training.metrics_file import read_curves
 
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
-    events.Reload()
-    known = events.Tags()["scalars"]
+    # A run that ended in its first steps has logged nothing.
+    curves = read_curves(folder) if (folder / "metrics.csv").is_file() else {}
 
-    def scalars(tag: str) -> list[tuple[int, float]]:
-        return [(e.step, e.value) for e in events.Scalars(tag)] if tag in known else []
+    def scalars(name: str) -> list[tuple[int, float]]:
+        return list(zip(*curves.get(name, ([], [])), strict=True))
 
     epochs = scalars("train/loss")
     # The step that a metric was logged at, as an epoch: all epochs are equally long.

@@ -91,11 +91,6 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     return f"{round(middle, places):,.{shown}f} ± {round(about, places):,.{shown}f}"
 
 
-def times(factor: float) -> str:
-    """A ratio: 3.1 times."""
-    return f"{number(factor, 2)} times"
-
-
 def percent(value: float) -> str:
     value *= 100
     if value >= 10 or value == 0:

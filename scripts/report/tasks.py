@@ -4,8 +4,8 @@ Each task has a result, a JSON file that says what it was computed from: the tas
 and the code. A task whose file is there and still true isn't done again.
 """
 
-import ast
 import hashlib
+import importlib.util
 import json
 import shlex
 from abc import ABC, abstractmethod
@@ -65,10 +65,16 @@ class Task(ABC):
     name: str
     settings: dict[str, Any]
 
+    # The module that measures: with all of charlm, the code that the result depends on.
+    module: str
+
     @property
-    @abstractmethod
     def code(self) -> str:
-        """A digest of the code that the result depends on."""
+        return digest(package_code(), module_code(self.module))
+
+    @abstractmethod
+    def call(self, keep: bool) -> tuple[Any, ...]:
+        """What ``running.perform`` is called with."""
 
     @cached_property
     def key(self) -> str:
@@ -97,9 +103,7 @@ class Task(ABC):
         return self.result(keep=True) is not None and self.result() is None
 
     def save(self, result: Result) -> None:
-        self.write({"settings": self.settings, "code": self.code, "result": result})
-
-    def write(self, content: dict[str, Any]) -> None:
+        content = {"settings": self.settings, "code": self.code, "result": result}
         with atomic_writer(self.path) as file:
             file.write(json.dumps(content).encode())
 
@@ -107,40 +111,19 @@ class Task(ABC):
 class Run(Task):
     """``charlm fit`` with a variant's options, one seed."""
 
+    module = "scripts.report.running"
+
     def __init__(self, variant: Variant, seed: int, epochs: int) -> None:
         self.variant, self.seed, self.epochs = variant, seed, epochs
         self.name = f"{variant.name}-{epochs}-epochs-seed-{seed}"
         self.settings = {
             "options": {key: variant.options[key] for key in sorted(variant.options)},
-            "config": tree((ROOT / CONFIG).read_text(), "yaml"),
             "seed": seed,
             "epochs": epochs,
         }
 
-    @property
-    def code(self) -> str:
-        return code_of("charlm.training.command_line")
-
-    def result(self, keep: bool = False) -> Result | None:
-        """As any task's; where only the reading of the log has changed, it is read anew."""
-        result = super().result(keep)
-        if result is None or result.get("reader") == code_of("scripts.report.running"):
-            return result
-        log = ROOT / result["log"]
-        if not log.is_dir():
-            return None
-        from scripts.report.running import read_log
-
-        result |= read_log(log) | {
-            "log": result["log"],
-            "reader": code_of("scripts.report.running"),
-        }
-        content = json.loads(self.path.read_text())
-        self.write(content | {"result": result})
-        return result
-
-    def save(self, result: Result) -> None:
-        super().save(result | {"reader": code_of("scripts.report.running")})
+    def call(self, keep: bool) -> tuple[Any, ...]:
+        return str(ROOT), "train", self.arguments, str(self.folder), digest(self.key, self.code)
 
     @property
     def folder(self) -> Path:
@@ -183,6 +166,7 @@ class Measure(Task):
     ) -> None:
         self.name, self.function, self.alone = name, function, alone
         self.runs, self.arguments = runs or [], arguments
+        self.module = function.__module__
         self.settings = {
             "function": f"{function.__module__}.{function.__qualname__}",
             "runs": [run.key for run in self.runs],
@@ -191,7 +175,11 @@ class Measure(Task):
 
     @property
     def code(self) -> str:
-        return digest(code_of(self.function.__module__), *(run.code for run in self.runs))
+        return digest(super().code, *(run.code for run in self.runs))
+
+    def call(self, keep: bool) -> tuple[Any, ...]:
+        results = [run.result(keep) or {} for run in self.runs]
+        return str(ROOT), "measure", self.settings["function"], results, self.arguments
 
 
 def option(name: str, value: Any) -> str:
@@ -203,55 +191,19 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-# Which code a result depends on: read from the imports, so that a change elsewhere, or of a
-# comment, makes nothing stale.
+@cache
+def package_code() -> str:
+    """A digest of charlm's files, wherever it is installed."""
+    package = Path(charlm.__file__).parent
+    files = sorted(each for kind in ("*.py", "*.yaml") for each in package.rglob(kind))
+    names = [str(file.relative_to(package)) for file in files]
+    return digest(*names, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
 
 
 @cache
-def code_of(module: str) -> str:
-    """A digest of a module and of all it imports from charlm and scripts."""
-    found: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        path = source(name)
-        if path is None or name in found:
-            continue
-        text = path.read_text()
-        found[name] = tree(text)
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                waiting.append(node.module)
-                waiting += [f"{node.module}.{alias.name}" for alias in node.names]
-    return digest(*(found[name] for name in sorted(found)))
-
-
-def source(module: str) -> Path | None:
-    """The file of a module of ours."""
-    package = Path(charlm.__file__).parent.parent
-    for root in (package, ROOT):
-        path = root.joinpath(*module.split("."))
-        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-def tree(text: str, language: str = "python") -> str:
-    """A text's meaning: without comments, layout and docstrings."""
-    if language == "yaml":
-        lines = (line.split("#")[0].rstrip() for line in text.splitlines())
-        return "\n".join(line for line in lines if line)
-    parsed = ast.parse(text)
-    for node in ast.walk(parsed):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            del body[0]
-    return ast.dump(parsed)
+def module_code(name: str) -> str:
+    """A digest of a module's file."""
+    found = importlib.util.find_spec(name)
+    assert found is not None
+    assert found.origin is not None
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()

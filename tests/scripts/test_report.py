@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from helpers.browser import browser as browser  # a fixture
 from helpers.browser import open_page, requests
 from helpers.planting import BY_NAME, found
 from helpers.running import charlm
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from charlm.training.metrics_file import read_curves
 from scripts.report import __main__ as report
 from scripts.report import page, running, scheduling, tasks
 from scripts.report.questions import QUESTIONS
@@ -50,7 +51,7 @@ def reported(novel: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reported")
     with pytest.MonkeyPatch.context() as patch:
         restore(patch)
-        options = ("--processes", 1, "--only", "batch-size", "random-iter")
+        options = ("--jobs", 1, "--only", "batch-size", "random-iter")
         assert report.main(command(folder, *options)[3:]) == 0
     return folder
 
@@ -80,16 +81,15 @@ def test_its_figures_are_those_of_the_run_s_own_log(reported: Path) -> None:
             continue
         result = content["result"]
         assert result["stopped"] is None
-        events = EventAccumulator(str(ROOT / result["log"]))
-        events.Reload()
-        logged = [event.value for event in events.Scalars("train/perplexity")]
+        logged_of = read_curves(ROOT / result["log"])
+        logged = logged_of["train/perplexity"][1]
         assert len(logged) == result["epochs"] == 4
         assert [y for _, y in result["curve"]] == pytest.approx(logged, rel=1e-3)
         assert [x for x, _ in result["curve"]] == [1, 2, 3, 4]
         assert result["perplexity"] == pytest.approx((logged[1] + logged[2]) / 2)
-        bits = [event.value for event in events.Scalars("val/bits_per_character")]
+        bits = logged_of["val/bits_per_character"][1]
         assert [y for _, y in result["held_out"]] == pytest.approx(bits, rel=1e-3)
-        norms = [event.value for event in events.Scalars("train/grad_norm")]
+        norms = logged_of["train/grad_norm"][1]
         assert result["clipped"] == sum(norm > 1 for norm in norms) / len(norms)
 
 
@@ -130,7 +130,7 @@ def test_a_killed_report_goes_on_with_what_is_left(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It is killed when the first result is there; nothing of it outlives it for long."""
-    options = ("--only", "batch-size", "--seeds", 2, "--processes", 1)
+    options = ("--only", "batch-size", "--seeds", 2, "--jobs", 1)
     started = subprocess.Popen(
         command(tmp_path, *options), stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -154,7 +154,9 @@ def test_a_killed_report_goes_on_with_what_is_left(
     ]
     assert len(results_folder(tmp_path)) == 5
     assert times == {path: path.stat().st_mtime_ns for path in times}
-    assert "Because the loss is a mean already" in (tmp_path / "pages" / "custom.md").read_text()
+    page_text = (tmp_path / "pages" / "custom.md").read_text()
+    assert "> Because the loss is a mean already" in page_text
+    assert "Found on 21 November 2026." in page_text
 
 
 @pytest.mark.usefixtures("here")
@@ -165,8 +167,8 @@ def test_a_stopped_report_says_that_it_goes_on(
         signal.raise_signal(signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(scheduling, "_stage", stopped)
-    assert report.main(command(tmp_path, "--only", "batch-size")[3:]) == 130
+    monkeypatch.setattr(scheduling, "stage", stopped)
+    assert report.main(command(tmp_path, "--only", "batch-size", "--jobs", 1)[3:]) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
     assert not (tmp_path / "pages").exists()
@@ -200,10 +202,7 @@ def test_a_result_by_other_code_is_stale_unless_it_is_kept(
     assert Run(Variant("here"), 0, 5).result() is None
     assert scheduling.left([task, task], keep=False) == []
 
-    of = tasks.code_of
-    monkeypatch.setattr(
-        tasks, "code_of", lambda m: "new" if m == "charlm.training.command_line" else of(m)
-    )
+    monkeypatch.setattr(tasks, "package_code", lambda: "new")
     assert task.result() is None
     assert task.result(keep=True) == kept
     assert task.is_by_other_code()
@@ -213,26 +212,34 @@ def test_a_result_by_other_code_is_stale_unless_it_is_kept(
     assert task.result(keep=True) is None
 
 
-def test_a_comment_makes_no_result_stale_and_a_statement_does() -> None:
-    text = 'def f(x):\n    """Twice."""\n    return 2 * x\n'
-    assert tasks.tree(text) == tasks.tree(text.replace("Twice.", "Two times.") + "# so it is\n")
-    assert tasks.tree(text) != tasks.tree(text.replace("2 * x", "3 * x"))
-    assert tasks.tree("a: 1 # one\n\nb: 2", "yaml") == tasks.tree("a: 1\nb: 2", "yaml")
+def test_the_code_is_that_of_all_of_charlm_and_of_the_measuring_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the package is installed."""
+    before = tasks.package_code()
+    copy = tmp_path / "elsewhere" / "charlm"
+    shutil.copytree(ROOT / "charlm", copy)
+    monkeypatch.setattr(tasks.charlm, "__file__", str(copy / "__init__.py"))
+    assert tasks.package_code.__wrapped__() == before
+    with open(copy / "cells" / "rnn.py", "a") as file:
+        file.write("# changed\n")
+    assert tasks.package_code.__wrapped__() != before
+    first, second = (tasks.module_code(f"scripts.report.measures.{n}") for n in ("steps", "graph"))
+    assert first != second
 
 
-def test_code_is_followed_through_its_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run depends on the cells, though the command line names them nowhere."""
-    before = tasks.code_of("charlm.training.command_line")
-    read = tasks.tree
-
-    def changed(text: str, language: str = "python") -> str:
-        return read(text.replace("torch.tanh(", "torch.sin("), language)
-
-    monkeypatch.setattr(tasks, "tree", changed)
-    tasks.code_of.cache_clear()
-    after = tasks.code_of("charlm.training.command_line")
-    tasks.code_of.cache_clear()
-    assert before != after
+@pytest.mark.usefixtures("here", "novel")
+def test_a_run_that_was_stopped_goes_on_and_another_s_files_are_removed(tmp_path: Path) -> None:
+    run = Run(Variant("here"), 0, 2)
+    arguments = [each for each in run.arguments if "max_epochs" not in each and "root" not in each]
+    arguments.append(f"--trainer.default_root_dir={tmp_path}")
+    half = running.train([*arguments, "--trainer.max_epochs=1"], str(tmp_path), "ours")
+    assert half["epochs"] == 1
+    whole = running.train([*arguments, "--trainer.max_epochs=2"], str(tmp_path), "ours")
+    assert whole["epochs"] == 2
+    assert whole["log"] == half["log"]
+    other = running.train([*arguments, "--trainer.max_epochs=1"], str(tmp_path), "theirs")
+    assert other["epochs"] == 1
 
 
 @pytest.mark.usefixtures("here", "novel")
@@ -244,11 +251,11 @@ def test_a_run_that_ends_as_nan_is_a_result(tmp_path: Path) -> None:
         "--model.learning_rate=1e38",
         "--trainer.gradient_clip_val=null",
     )
-    result = running.train(["fit", *map(str, options), *more], str(tmp_path))
+    result = running.train(["fit", *map(str, options), *more], str(tmp_path), "burst")
     assert re.match("The loss is (nan|inf) in epoch 0", result["stopped"])
     assert result["epochs"] == 0
     with pytest.raises(ValueError, match="Unknown cell"):
-        running.train(["fit", *map(str, options), "--model.cell=cru"], str(tmp_path))
+        running.train(["fit", *map(str, options), "--model.cell=cru"], str(tmp_path), "")
 
 
 @pytest.mark.usefixtures("here")
@@ -260,7 +267,7 @@ def test_a_mistake_stops_the_report_with_its_sentence(
         monkeypatch.setenv(name, str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert report.main(command(tmp_path, "--only", "batch-size", "--processes", 1)[3:]) == 1
+    assert report.main(command(tmp_path, "--only", "batch-size", "--jobs", 1)[3:]) == 1
     errors = capsys.readouterr().err
     assert "report: " in errors
     assert "CHARLM_DATA" in errors
@@ -385,11 +392,26 @@ def test_markdown_says_the_same(entries: list[page.Entry]) -> None:
     for question in QUESTIONS:
         own = found(question.name)
         assert f"## {question.title}\n" in text
-        assert f"> {question.answer(own)}\n" in text
+        assert f"> {question.answer}\n" in text
         assert f"](custom/{question.name}.svg)" in text
         assert f"#{page.anchor(question.title)})" in text
         for row in question.table(own).rows:
             assert f"| {' | '.join(row)} |" in text
+
+
+def test_a_full_report_that_contradicts_an_answer_fails_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    restore(monkeypatch)
+    wrong = found("random-iter", {"random sampling": {"perplexity": 1.5}})
+    monkeypatch.setattr(BY_NAME["random-iter"], "found", lambda *_: wrong, raising=False)
+    given = ["--render", "--full", "--logs", str(tmp_path), "--folder", str(tmp_path)]
+    assert report.main(given) == 1
+    told = capsys.readouterr().err
+    assert "random-iter contradict its answer of 2026-11-21: it ends lower than random" in told
+    assert "**Contradicted by these results: it ends lower" in (tmp_path / "full.md").read_text()
+    assert report.main([*given[:1], *given[2:]]) == 0
+    assert "Not so, with fewer epochs" in (tmp_path / "quick.html").read_text()
 
 
 def test_what_hasn_t_been_run_says_how(reported: Path) -> None:

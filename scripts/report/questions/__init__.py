@@ -8,6 +8,7 @@ from scripts.report.questions.clipping import Clipping
 from scripts.report.questions.depth import Depth
 from scripts.report.questions.detaching import Detaching
 from scripts.report.questions.embedding import Embedding
+from scripts.report.questions.generalising import Generalising
 from scripts.report.questions.perplexity import Perplexity
 from scripts.report.questions.random_iter import RandomIter
 from scripts.report.questions.relu import Relu
@@ -31,4 +32,5 @@ QUESTIONS: tuple[Question, ...] = (
     Speed(),
     Vanishing(),
     ByHand(),
+    Generalising(),
 )

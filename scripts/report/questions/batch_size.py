@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from scripts.report import picture
 from scripts.report.measures import steps
-from scripts.report.question import Found, Question, Table
+from scripts.report.question import Claims, Found, Question, Table
 from scripts.report.statistics import compare, number, spread
 from scripts.report.tasks import Measure, Run, Variant
 from scripts.report.variants import BASE
@@ -45,31 +45,30 @@ class BatchSize(Question):
         header = ("", "length of the first step", "to the first", "perplexity after training")
         return Table(header, rows)
 
-    def answer(self, found: Found) -> str:
-        measured = found.measures["step-lengths"]
-        ratio = 1 / measured["mean, batch_size=32"]["ratio"]
-        summed = measured["sum, batch_size=1120"]["ratio"]
-        if abs(ratio - 32) < 0.1:
-            first = (
-                "Because the loss is a mean already: to divide its gradient by the batch size once "
-                f"more would make every step {number(ratio, 2)} times shorter."
+    day = "2026-11-21"
+    answer = (
+        "Because the loss is a mean already: to divide its gradient by the batch size once more "
+        "would make every step 32 times shorter. The summed loss divided by all 1,120 characters "
+        "takes the same step as the mean. The shorter step trains far less in the same time: "
+        "perplexity 12.2 instead of 1.92."
+    )
+
+    def claims(self, found: Found) -> Claims:
+        ratios = {way: each["ratio"] for way, each in found.measures["step-lengths"].items()}
+        return {
+            "divided once more, a step is 32 times shorter": abs(
+                1 / ratios["mean, batch_size=32"] - 32
             )
-        else:
-            first = (
-                f"Dividing once more makes the step {number(ratio, 2)} times shorter, not 32 times."
+            < 0.1,
+            "the sum divided by all characters takes the same step": abs(
+                ratios["sum, batch_size=1120"] - 1
             )
-        second = (
-            "The summed loss divided by all 1,120 characters takes the same step as the mean."
-            if abs(summed - 1) < 1e-3
-            else f"The summed loss divided by all characters takes {number(summed, 2)} of the step."
-        )
-        ours, theirs = found.perplexity(ONE), found.perplexity(DIVIDED)
-        words = {
-            "higher": f"trains far less in the same time: perplexity {spread(theirs)} instead of",
-            "lower": f"would even train better: perplexity {spread(theirs)} instead of",
-            "alike": f"ends where the other does: perplexity {spread(theirs)} and",
+            < 1e-3,
+            "the shorter step trains less": compare(
+                found.perplexity(DIVIDED), found.perplexity(ONE)
+            )
+            == "higher",
         }
-        return f"{first} {second} The shorter step {words[compare(theirs, ours)]} {spread(ours)}."
 
     def draw(self, found: Found) -> Figure:
         drawn, ax = picture.figure()

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.question import Found, Question, Table
+from scripts.report.question import Claims, Found, Question, Table
 from scripts.report.running import VALUE
 from scripts.report.statistics import listed, mean, number, percent, spread
 from scripts.report.tasks import Variant
@@ -83,63 +83,21 @@ class Clipping(Question):
         )
         return Table(header, rows, note)
 
-    def answer(self, found: Found) -> str:
-        total = {s: sum(len(found.runs[label]) for label in free(s)) for s in SAMPLINGS}
-        early = {s: blown(free(s), found) for s in SAMPLINGS}
-        end = {s: late(free(s), found) for s in SAMPLINGS}
-        any_blown = early["sequential"] + early["random"] > 0
-        if any_blown:
-            counts = [
-                f"{early[s]} of {total[s]} runs with {s} batches (late: {end[s]})"
-                for s in SAMPLINGS
-            ]
-            first = f"Without clipping, training blew up at least once in {listed(counts)}."
-        else:
-            worst = {
-                s: max(run["setback"] for label in free(s) for run in found.runs[label])
-                for s in SAMPLINGS
-            }
-            first = (
-                f"Nothing bursts: of {total['sequential']} sequential and {total['random']} random "
-                "runs without clipping none ever lost a nat of what it had; the worst setback is "
-                f"{number(worst['sequential'], 2)} nats in the one and {number(worst['random'], 2)} "
-                "in the other."
-            )
-        if end["sequential"] and not end["random"]:
-            verdict = "The claim that only the sequential partition explodes late is true here."
-        elif end["sequential"] and end["random"]:
-            more = max(end, key=lambda s: end[s] / total[s])
-            even = end["sequential"] / total["sequential"] == end["random"] / total["random"]
-            verdict = (
-                "The claim that only the sequential partition explodes late is false: both do"
-                + ("." if even else f", the {more} one more often.")
-            )
-        elif end["random"]:
-            verdict = (
-                "The claim that only the sequential partition explodes late is the wrong way "
-                "round: only random sampling does."
-            )
-        else:
-            verdict = (
-                "The claim that only the sequential partition explodes late isn't borne out: "
-                "neither does."
-            )
-        clipped = {s: f"{s}, by norm, 1" for s in SAMPLINGS}
-        kept = blown(list(clipped.values()), found)
-        acted = listed(
-            [
-                f"{percent(mean([run['clipped'] for run in found.runs[clipped[s]]]))} of the {s} steps"
-                for s in SAMPLINGS
-            ]
-        )
-        third = f"Clipping by norm, which acted on {acted}, " + (
-            "kept every run from it."
-            if any_blown and not kept
-            else f"left {kept} runs that blew up all the same."
-            if kept
-            else "had nothing of the kind to prevent."
-        )
-        return f"{first} {verdict} {third}"
+    day = "2026-11-21"
+    answer = (
+        "Without clipping, training blew up in 8 of 20 runs with sequential batches, each time "
+        "late, and in none of 20 with random batches: the claim that only the sequential partition "
+        "explodes late is true here. Clipping by norm, which acted on 69 % of the sequential steps "
+        "and 54 % of the random steps, kept every run from it."
+    )
+
+    def claims(self, found: Found) -> Claims:
+        return {
+            "sequential batches explode late": late(free("sequential"), found) > 0,
+            "random batches don't explode": blown(free("random"), found) == 0,
+            "clipped by norm none explodes": blown([f"{s}, by norm, 1" for s in SAMPLINGS], found)
+            == 0,
+        }
 
     def draw(self, found: Found) -> Figure:
         drawn, axes = picture.figure(2, 2, sharex=True, sharey="row")

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from scripts.report import picture
 from scripts.report.measures import samples
-from scripts.report.question import Found, Question, Table
+from scripts.report.question import Claims, Found, Question, Table
 from scripts.report.statistics import compare, mean, number, percent
 from scripts.report.tasks import Measure, Run, Variant
 from scripts.report.variants import BASE
@@ -46,39 +46,26 @@ class Sampling(Question):
         note = "Copied: 8-grams that stand in the 10,000 characters trained on."
         return Table(header, rows, note)
 
-    def answer(self, found: Found) -> str:
+    day = "2026-11-21"
+    answer = (
+        "From argmax to drawing from the distribution itself (α = 1) the share of repeated 8-grams "
+        "falls from 52 % to 2.2 %, and that of real words from 61 % to 42 %. Argmax ends in a loop, "
+        "of most of what it writes, with 2 of 5 networks. An exponent below 1 flattens the "
+        "distribution (from 0.91 to 1.9 nats at α = 0.5), and costs words: 19 % of them are real."
+    )
+
+    def claims(self, found: Found) -> Claims:
         measured = found.measures["sharpened"]
         greedy, plain, flat = (measured[key] for key in ("None", "1.0", "0.5"))
-        repeats = compare(plain["repeated"], greedy["repeated"])
-        change = {"lower": "falls", "higher": "rises", "alike": "stays"}
-        first = (
-            f"From argmax to drawing from the distribution itself (α = 1) the share of repeated "
-            f"8-grams {change[repeats]} from {percent(mean(greedy['repeated']))} to "
-            f"{percent(mean(plain['repeated']))}, and real words go from "
-            f"{percent(mean(greedy['words']))} to {percent(mean(plain['words']))}."
-        )
-        looped = sum(share > 0.5 for share in greedy["repeated"])
-        loops = (
-            f" Argmax ends in a loop, of most of what it writes, with {looped} of "
-            f"{len(greedy['repeated'])} networks."
-            if looped
-            else " Argmax doesn't loop here."
-        )
-        words = compare(flat["words"], plain["words"])
-        entropies = (
-            f"from {number(mean(plain['entropy']), 2)} to {number(mean(flat['entropy']), 2)} nats"
-        )
-        rises = compare(flat["entropy"], plain["entropy"]) == "higher"
-        second = (
-            f" An exponent below 1 flattens the distribution ({entropies} at α = 0.5), and "
-            if rises
-            else f" An exponent of 0.5 takes the entropy {entropies}, and "
-        ) + {
-            "lower": f"costs words: {percent(mean(flat['words']))} of them are real.",
-            "higher": f"even more words are real, {percent(mean(flat['words']))}.",
-            "alike": f"as many words are real, {percent(mean(flat['words']))}.",
-        }[words]
-        return first + loops + second
+        return {
+            "argmax repeats more than drawing": compare(plain["repeated"], greedy["repeated"])
+            == "lower",
+            "argmax writes more real words": mean(greedy["words"]) > mean(plain["words"]),
+            "argmax ends in a loop with some networks": max(greedy["repeated"]) > 0.5,
+            "α = 0.5 flattens the distribution": compare(flat["entropy"], plain["entropy"])
+            == "higher",
+            "α = 0.5 costs words": compare(flat["words"], plain["words"]) == "lower",
+        }
 
     def draw(self, found: Found) -> Figure:
         drawn, axes = picture.figure(2)

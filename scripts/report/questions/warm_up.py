@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from scripts.report import picture
 from scripts.report.measures import prefixes
-from scripts.report.question import Found, Question, Table
-from scripts.report.statistics import compare_pairs, mean, number, spread
+from scripts.report.question import Claims, Found, Question, Table
+from scripts.report.statistics import compare_pairs, mean, number
 from scripts.report.tasks import Measure, Run, Variant
 from scripts.report.variants import BASE, RANDOM
 
@@ -57,47 +57,29 @@ class WarmUp(Question):
         )
         return Table(("trained", *map(str, SHOWN)), rows, note)
 
-    def answer(self, found: Found) -> str:
-        parts = []
-        for text in ("training", "held-out"):
-            seeds = of(found, "sequential", text)
-            short, long = ([seed[place] for seed in seeds] for place in (0, -1))
-            verdict = compare_pairs(long, short)
-            if verdict == "lower":
-                enough = enough_of(seeds)
-                parts.append(
-                    f"on {text} text from {spread(short)} nats after one character to "
-                    f"{spread(long)} after {LENGTHS[-1]}, and {enough} characters do as well"
-                )
-            else:
-                word = "hardly" if verdict == "alike" else "for the worse"
-                parts.append(
-                    f"on {text} text {word} ({spread(short)} nats after one character, "
-                    f"{spread(long)} after {LENGTHS[-1]})"
-                )
-        helps = any("do as well" in part for part in parts)
-        first = f"{'Yes, up to a length' if helps else 'Hardly'}: {'; '.join(parts)}."
-        # Does what was trained from the zero state in windows of 35 gain by more than those?
-        within = LENGTHS.index(35)
-        far = {}
-        for label in found.runs:
-            seeds = of(found, label, "training")
-            verdict = compare_pairs([seed[-1] for seed in seeds], [seed[within] for seed in seeds])
-            gain = mean([seed[within] - seed[-1] for seed in seeds])
-            far[label] = verdict, gain
-        words = {
-            "lower": "gains another {} nats",
-            "higher": "loses {} nats",
-            "alike": "gains and loses nothing (a change of {} nats)",
+    day = "2026-11-21"
+    answer = (
+        "Yes, up to a length: on training text from 1.11 nats after one character to 0.77 after "
+        "200, and 12 characters do as well; on held-out text hardly (3.29 and 3.27). Beyond the 35 "
+        "steps of a window nothing is gained, whether the network was trained with sequential "
+        "batches or with random ones."
+    )
+
+    def claims(self, found: Found) -> Claims:
+        def change(label: str, text: str, near: int) -> str:
+            seeds = of(found, label, text)
+            place = LENGTHS.index(near)
+            return compare_pairs([seed[-1] for seed in seeds], [seed[place] for seed in seeds])
+
+        return {
+            "a longer prefix helps on training text": change("sequential", "training", 1)
+            == "lower",
+            "20 characters do as well as 200": enough_of(of(found, "sequential", "training")) <= 20,
+            "it hardly helps on held-out text": change("sequential", "held-out", 1) == "alike",
+            "nothing is gained beyond a window": all(
+                change(label, "training", 35) == "alike" for label in found.runs
+            ),
         }
-        said = [
-            f"the network trained with {label} batches "
-            + words[verdict].format(
-                number(abs(gain), 2) if abs(gain) >= 0.001 else "less than 0.001"
-            )
-            for label, (verdict, gain) in far.items()
-        ]
-        return f"{first} Beyond the 35 steps of a window, on the training text, {'; '.join(said)}."
 
     def draw(self, found: Found) -> Figure:
         drawn, axes = picture.figure(2)
