@@ -98,6 +98,21 @@ def test_generation_begins_and_ends_with_the_document() -> None:
     assert "\n" not in beams
 
 
+def test_the_configuration_for_names_writes_whole_names(names: Path, tmp_path: Path) -> None:
+    small = ("--data.num_lanes", 4, "--data.num_steps", 16, "--model.hidden_sizes=[32]")
+    root = ("--trainer.default_root_dir", tmp_path)
+    short = ("--trainer.max_epochs", 20, "--samples.every_n_epochs", 0)
+    trained = charlm("fit", "--config", "names", "--data.path", names, *small, *short, *root)
+    assert trained.code == 0, trained.err
+    last = tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt"
+    written = charlm("generate", "--checkpoint", last, "--num_samples", 20, "--seed", 1)
+    texts = written.out.splitlines()
+    assert len(texts) == 20
+    # Each ends by itself, long before the 50 characters; most are names of the list.
+    assert max(map(len, texts)) < 20
+    assert sum(text in NAMES for text in texts) > 10
+
+
 def test_a_prefix_is_read_as_forward_reads_it() -> None:
     model, vocabulary = drawn()
     ids = torch.from_numpy(vocabulary.encode("\nanna\nbo").astype("int64"))[:, None]
