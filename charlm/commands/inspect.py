@@ -56,11 +56,11 @@ def inspect(
     whole = vocabulary.normalise(read_text(str(text), encoding, option="--encoding"))
     shown = score(model, vocabulary, whole[:characters], top_k=NUM_ALTERNATIVES)
     ids = vocabulary.encode(shown.text)
-    recording = record(model, ids)
+    recording = record(model, ids, vocabulary.mark_id)
     rankings = {
         name: rank(recording.parts, values_N) for name, values_N in features_of(shown.text).items()
     }
-    shares = reach(model, ids, recording, gradients, steps_back)
+    shares = reach(model, ids, recording, gradients, steps_back, vocabulary.mark_id)
     cells = " + ".join(f"{type(cell).__name__} {cell.hidden_size}" for cell in model.cells)
     content = page(
         text.name,

@@ -14,7 +14,12 @@ PLACES_AT_A_TIME = 64
 
 
 def reach(
-    model: CharLM, ids: np.ndarray, recording: Recording, num_places: int, num_steps: int
+    model: CharLM,
+    ids: np.ndarray,
+    recording: Recording,
+    num_places: int,
+    num_steps: int,
+    mark_id: int | None = None,
 ) -> np.ndarray:
     """The share of each of the last T characters in the gradient of a character's loss.
 
@@ -26,6 +31,7 @@ def reach(
         recording: of the model over the text.
         num_places: for so many characters from the start of the text.
         num_steps: T, how far back is looked.
+        mark_id: of what stands between documents, beyond which no gradient reaches.
 
     Returns:
         Shares from 0 to 1, [places, T], the character just before the place first; 0 where there
@@ -42,11 +48,13 @@ def reach(
     for places in [*early, *batches]:
         T = min(int(places[0]), num_steps)
         steps_TB = places - T + np.arange(T)[:, None]
+        ids_TB = torch.from_numpy(ids[steps_TB].astype(np.int64)).to(device)
         norms_TB = gradient_flow(
             model,
-            torch.from_numpy(ids[steps_TB].astype(np.int64)).to(device),
+            ids_TB,
             torch.from_numpy(ids[places].astype(np.int64)).to(device),
             recording.state_before(places - T),
+            None if mark_id is None else ids_TB == mark_id,
         )[name]
         largest_B = norms_TB.max(dim=0).values.clamp(min=torch.finfo(norms_TB.dtype).tiny)
         shares[places, :T] = (norms_TB / largest_B).t().cpu().numpy()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from charlm.inspection.gates import gates_of
 from charlm.model import CharLM, ModelState
+from charlm.recurrence.documents import begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,10 @@ class Recording:
 
 @torch.no_grad()
 def unit_values(
-    model: CharLM, ids_TB: Tensor, state: ModelState | None = None
+    model: CharLM,
+    ids_TB: Tensor,
+    state: ModelState | None = None,
+    begins_TB: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The state's parts and the gates of every layer after every step, [T, B, H] each, by name.
 
@@ -44,6 +48,7 @@ def unit_values(
     Args:
         ids_TB: a window of symbol ids.
         state: before the window (none: zeros).
+        begins_TB: where a document begins (bool; none: nowhere).
     """
     _, B = ids_TB.shape
     state = model.initial_state(B) if state is None else state
@@ -51,7 +56,9 @@ def unit_values(
     values: dict[str, list[Tensor]] = {}
     for number, (cell, cell_state) in enumerate(zip(model.cells, state, strict=True), start=1):
         outputs = []
-        for preactivation_BG in cell.project(inputs):
+        for t, preactivation_BG in enumerate(cell.project(inputs)):
+            if begins_TB is not None:
+                cell_state = begin(cell, cell_state, begins_TB[t])
             shown = gates_of(cell, preactivation_BG, cell_state)
             cell_state = cell.step(preactivation_BG, cell_state)
             shown |= dict(zip(cell.state_names, cell_state, strict=True))
@@ -62,15 +69,26 @@ def unit_values(
     return {name: torch.stack(steps) for name, steps in values.items()}
 
 
-def record(model: CharLM, ids: np.ndarray) -> Recording:
-    """Read a text from an untouched state.
+def record(model: CharLM, ids: np.ndarray, mark_id: int | None = None) -> Recording:
+    """Read a text from an untouched state, or, of documents, from the mark before the first.
 
     Args:
         model: of any cells; it isn't changed.
         ids: of the text's characters, [N].
+        mark_id: of what stands between documents: with each, the state begins anew.
     """
-    ids_N1 = torch.from_numpy(ids.astype(np.int64)).to(model.output.weight.device).unsqueeze(1)
-    values = {name: value_N1H[:, 0] for name, value_N1H in unit_values(model, ids_N1).items()}
+    read = ids if mark_id is None else np.append(mark_id, ids)
+    ids_N1 = torch.from_numpy(read.astype(np.int64)).to(model.output.weight.device).unsqueeze(1)
+    begins_N1 = None if mark_id is None else ids_N1 == mark_id
+    recorded = unit_values(model, ids_N1, begins_TB=begins_N1)
+    values = {name: value_N1H[:, 0] for name, value_N1H in recorded.items()}
+    if mark_id is not None:
+        of_the_text = {name: value_NH[1:] for name, value_NH in values.items()}
+        states = tuple(
+            tuple(values[f"layer{number}.{name}"] for name in cell.state_names)
+            for number, cell in enumerate(model.cells, start=1)
+        )
+        return Recording(_as_arrays(of_the_text), states)
     states = tuple(
         tuple(
             torch.cat([start_1H, values[f"layer{number}.{name}"]])
@@ -78,4 +96,8 @@ def record(model: CharLM, ids: np.ndarray) -> Recording:
         )
         for number, cell in enumerate(model.cells, start=1)
     )
-    return Recording({n: value.float().cpu().numpy() for n, value in values.items()}, states)
+    return Recording(_as_arrays(values), states)
+
+
+def _as_arrays(values: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.float().cpu().numpy() for name, value in values.items()}

@@ -281,7 +281,7 @@ class CharLMModule(L.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """log p [T, B, V] of each next character, in float64; the state is carried likewise."""
         state = self._held_out_state if batch.continues else None
-        logits_TBV, self._held_out_state = self(batch.inputs_TB, state)
+        logits_TBV, self._held_out_state = self(batch.inputs_TB, state, batch.begins_TB)
         return log_probabilities(logits_TBV).cpu()
 
     def on_validation_epoch_end(self) -> None:

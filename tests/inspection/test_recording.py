@@ -124,3 +124,23 @@ def test_an_empty_text_is_refused_before_it_is_read() -> None:
 
     with pytest.raises(UserError, match="Nothing is left"):
         score(drawn("rnn"), Vocabulary("abcdef"), "")
+
+
+def test_documents_are_recorded_each_from_its_mark() -> None:
+    model, mark_id = drawn("lstm"), 1
+    ids = np.array([4, 2, 1, 6, 3, 1, 5])
+    recording = record(model, ids, mark_id)
+    read = torch.tensor([1, *ids])[:, None]
+    outputs, _ = model(read, begins_TB=read == mark_id)
+    for n in range(len(ids)):
+        before = recording.state_before(np.array([n]))
+        step = torch.from_numpy(ids[n : n + 1, None])
+        after, _ = model(step, before, step == mark_id)
+        torch.testing.assert_close(after[0], outputs[n + 1])
+    alone = record(model, ids[3:5], mark_id)
+    np.testing.assert_allclose(
+        recording.parts["layer2.memory"][3:5], alone.parts["layer2.memory"], atol=1e-6
+    )
+    shares = reach(model, ids, recording, num_places=7, num_steps=6, mark_id=mark_id)
+    assert shares[4, :2].all()
+    assert not shares[4, 2:].any(), "nothing reaches beyond the mark"

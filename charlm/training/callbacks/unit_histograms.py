@@ -56,7 +56,8 @@ class UnitHistograms(Callback):
             return
         module, model = cast(Any, pl_module), cast(CharLM, pl_module.model)
         is_carried = batch.continues and module.hparams["backprop_steps"] is None
-        values = unit_values(model, batch.inputs_TB, module.carried_state if is_carried else None)
+        state = module.carried_state if is_carried else None
+        values = unit_values(model, batch.inputs_TB, state, batch.begins_TB)
         for writer in tensorboard_writers(trainer):
             for name, values_TBH in values.items():
                 writer.add_histogram(f"units/{name}", values_TBH, step)
