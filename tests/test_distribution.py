@@ -84,7 +84,9 @@ def environment(built: Path) -> Path:
     # Without what this environment's own .pth files add: an editable charlm.
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True)
-    (Path(site.stdout.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    (Path(site.stdout.strip()) / "dependencies.pth").write_text(
+        sysconfig.get_path("purelib"), encoding="utf-8"
+    )
     (wheel,) = built.glob("*.whl")
     install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, check=True, env=alone())
@@ -131,7 +133,9 @@ def test_a_user_of_the_wheel_trains_generates_and_scores(environment: Path, tmp_
     run("charlm", "fit", "--config", "debug", "--trainer.max_epochs", "2")
     text = run("charlm", "generate", "--prefix", "time traveller", "--num_chars", "20")
     assert len(text) == len("time traveller") + 20 + 1
-    (tmp_path / "text.txt").write_text("for so it will be convenient to speak of him\n")
+    (tmp_path / "text.txt").write_text(
+        "for so it will be convenient to speak of him\n", encoding="utf-8"
+    )
     checkpoint = ("--checkpoint", "lightning_logs/version_0/checkpoints/last.ckpt")
     run("charlm", "score", "text.txt", *checkpoint, "--html", "page.html")
     assert "<style" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -57,7 +57,7 @@ def test_a_prefix_reaches_charlm_as_it_is(tmp_path: Path) -> None:
     binaries.mkdir(parents=True)
     (tmp_path / ".venv" / ".installed").touch()
     spy = binaries / "charlm"
-    spy.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    spy.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
     spy.chmod(0o755)
     prefix = """it's "so" much: `$HOME`"""
     printed = make("generate", f"PREFIX={prefix.replace('$', '$$')}", folder=tmp_path)

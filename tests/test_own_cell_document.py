@@ -63,7 +63,9 @@ def test_its_commands_train_resume_generate_score_and_export(folder: Path) -> No
     (layer,) = model.cells
     assert type(layer).__name__ == "Leaky"
     assert vars(layer)["keep"] == 0.25
-    architecture = json.loads((folder / "exported" / "config.json").read_text())["architecture"]
+    architecture = json.loads((folder / "exported" / "config.json").read_text(encoding="utf-8"))[
+        "architecture"
+    ]
     assert architecture["cell"] == "leaky.Leaky"
     (checkpoint,) = folder.glob("lightning_logs/version_0/checkpoints/last.ckpt")
     steps = torch.load(checkpoint, weights_only=True)["global_step"]

@@ -91,7 +91,7 @@ class NGram:
                 p_V[symbol] += (count - discount) / count
                 continue
             total = sum(counts.values())
-            p_V *= sum([d[c if c < 3 else 3] for c in counts.values()]) / total
+            p_V *= sum(d[c if c < 3 else 3] for c in counts.values()) / total
             p_V[list(counts)] += [(c - d[c if c < 3 else 3]) / total for c in counts.values()]
 
     def _learn(self, table: Table, history: str, symbol: int) -> str:

@@ -23,6 +23,12 @@ from charlm.training.resume.exact import check_resumable
 
 # Of the machine, not of the run: a checkpoint doesn't bring them along.
 MACHINE_OPTIONS = ("accelerator", "strategy", "devices", "num_nodes", "plugins", "default_root_dir")
+# Of --ckpt_path, of the commands that measure, and of the one that trains.
+CKPT_PATH_HELP = (
+    "The checkpoint to measure: a file; last or best, of the newest run.",
+    "The checkpoint to go on from: a file; last or best, of the newest run; auto, the newest run's "
+    "last where there is one, and else a new run.",
+)
 # The checkpoint's entry.
 KEY = "options"
 
@@ -97,6 +103,13 @@ class ResumingCLI(LightningCLI):
         parser = super().init_parser(**options)
         config = parser._option_string_actions["--config"]
         config.help = f"A YAML file, or a shipped configuration: {', '.join(names())}."
+        return parser
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **options: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **options)
+        parser._option_string_actions["--ckpt_path"].help = CKPT_PATH_HELP[subcommand == "fit"]
         return parser
 
     def parse_arguments(self, parser: Any, args: Any) -> None:

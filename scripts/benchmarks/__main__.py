@@ -46,10 +46,14 @@ def peak_memory(case: tuple[str, int, str]) -> float | None:
         return None
 
     def peak() -> float:
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        (line,) = [
+            line
+            for line in status.read_text(encoding="utf-8").splitlines()
+            if line.startswith("VmHWM")
+        ]
         return int(line.split()[1]) / 1024
 
-    Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak from here on
     before = peak()
     makers = contestants(name, hidden_size, "cpu")
     if contestant not in makers:

@@ -86,7 +86,7 @@ def fit(folder: str, epochs: int) -> float:
         "--trainer.max_epochs": epochs,
     }
     watch = Stopwatch()
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
         run(["fit", *(f"{name}={value}" for name, value in options.items())], [watch])
     return watch.seconds
 

@@ -56,7 +56,7 @@ def train(name: str, seconds: float, seed: int, folder: Path, more: list[str]) -
         *("--trainer.enable_progress_bar", "false"),
         *("--data.val_size", str(held_out_size), "--data.test_size", "0", *more),
     ]
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
         run(arguments)
     log = max((folder / "lightning_logs").iterdir(), key=lambda path: path.stat().st_mtime)
     checkpoint = log / "checkpoints" / "last.ckpt"

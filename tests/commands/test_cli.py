@@ -59,7 +59,7 @@ def test_the_speed_is_logged_once_a_step_while_gradients_are_accumulated(tmp_pat
 
 
 def test_the_corpus_that_was_used_stands_in_the_hyper_parameters(debug_run: Path) -> None:
-    hparams = yaml.safe_load((debug_run / "hparams.yaml").read_text())
+    hparams = yaml.safe_load((debug_run / "hparams.yaml").read_text(encoding="utf-8"))
     assert hparams["data/corpus_used"] == "time-machine"
     assert len(hparams["data/corpus_digest"]) == 64
 
@@ -126,7 +126,7 @@ def test_every_shipped_configuration_runs(config: Path, tmp_path: Path) -> None:
 
 def test_a_file_of_one_s_own_in_any_script(tmp_path: Path) -> None:
     text = tmp_path / "mine.txt"
-    text.write_text("Γνῶθι σεαυτόν — 認識你自己。\n" * 40)
+    text.write_text("Γνῶθι σεαυτόν — 認識你自己。\n" * 40, encoding="utf-8")
     outcome = charlm(
         "fit",
         "--config",
@@ -156,7 +156,9 @@ def test_without_novel_and_network_the_quick_start_says_so_and_trains(
     (loud,) = [line for line in outcome.err.splitlines() if "python-docs" in line]
     assert "INSTEAD of time-machine" in loud
     assert "CHARLM_DATA" in loud
-    hparams = yaml.safe_load((tmp_path / "lightning_logs/version_0/hparams.yaml").read_text())
+    hparams = yaml.safe_load(
+        (tmp_path / "lightning_logs/version_0/hparams.yaml").read_text(encoding="utf-8")
+    )
     assert hparams["data/corpus_used"] == "python-docs"
 
 
@@ -222,8 +224,8 @@ def test_a_mistake_is_told_in_one_sentence(
     monkeypatch.chdir(tmp_path)
     Path("empty.txt").touch()
     Path("latin.txt").write_bytes(b"caf\xe9 " * 500)
-    Path("short.txt").write_text("hello " * 40)
-    Path("typo.yaml").write_text("data:\n  corpuss: x\n")
+    Path("short.txt").write_text("hello " * 40, encoding="utf-8")
+    Path("typo.yaml").write_text("data:\n  corpuss: x\n", encoding="utf-8")
     quiet = ["--trainer.enable_progress_bar", "false"]
     outcome = charlm("fit", "--config", CONFIGS / "debug.yaml", *quiet, *options)
     assert_one_sentence(outcome.code, outcome.err, told)
@@ -247,3 +249,4 @@ def test_the_help_of_fit_documents_the_data() -> None:
         "--checkpoint",
     ):
         assert told in outcome.out
+    assert "auto, the newest run's last" in " ".join(outcome.out.split())

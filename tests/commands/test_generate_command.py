@@ -43,7 +43,7 @@ def test_several_prefixes_and_samples(checkpoint: Path, tmp_path: Path) -> None:
         for i, prefix in enumerate(("time", "time", "the m", "the m"))
     ]
     assert [text + "\n" for text in texts] == alone
-    (tmp_path / "prefixes").write_text("time\nthe m\n")
+    (tmp_path / "prefixes").write_text("time\nthe m\n", encoding="utf-8")
     outcome = charlm(*options, *many, "--prefix_file", tmp_path / "prefixes", "--json")
     assert [json.loads(line) for line in outcome.out.splitlines()] == texts
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("novel")
 @pytest.fixture
 def text(tmp_path: Path, novel: str) -> Path:
     path = tmp_path / "text.txt"
-    path.write_text(novel[30_000:34_000])
+    path.write_text(novel[30_000:34_000], encoding="utf-8")
     return path
 
 
@@ -40,9 +40,9 @@ def objects(outcome: Outcome) -> list[dict[str, Any]]:
 def test_one_object_a_text_with_what_the_library_says(
     checkpoint: Path, text: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "short.txt").write_text("Été!")
+    (tmp_path / "short.txt").write_text("Été!", encoding="utf-8")
     whole, short = objects(run(checkpoint, "--json", text, tmp_path / "short.txt"))
-    scored = score(*load(checkpoint), text.read_text())
+    scored = score(*load(checkpoint), text.read_text(encoding="utf-8"))
     assert whole == {
         "name": str(text),
         "characters": len(scored.text),
@@ -133,7 +133,7 @@ def trained_on_a_file(folder: Path, novel: str) -> tuple[Path, Path]:
     from helpers.running import CONFIGS
 
     path = folder / "mine.txt"
-    path.write_text(novel[:8000])
+    path.write_text(novel[:8000], encoding="utf-8")
     options = ("--data.path", path, "--trainer.max_steps", 1, "--trainer.default_root_dir", folder)
     outcome = charlm("fit", "--config", CONFIGS / "debug.yaml", *options)
     assert outcome.code == 0, outcome.err
@@ -147,7 +147,10 @@ def test_a_training_text_that_is_gone_or_changed_is_told_and_left_out(
     [scored] = objects(run(trained, "--json", "--baselines", text))
     assert scored["baselines"]["Markov, order 2"]["after"] > 0
     for change, told in (
-        (lambda: mine.write_text(novel[:7999]), "has changed since the model was trained"),
+        (
+            lambda: mine.write_text(novel[:7999], encoding="utf-8"),
+            "has changed since the model was trained",
+        ),
         (mine.unlink, "The training text can't be read again"),
     ):
         change()
@@ -164,12 +167,14 @@ def test_unknown_characters_are_named(tmp_path: Path, text: Path) -> None:
     from charlm.model import CharLM
     from charlm.text.vocabulary import Vocabulary
 
-    vocabulary = Vocabulary.from_text(text.read_text(), "none")
+    vocabulary = Vocabulary.from_text(text.read_text(encoding="utf-8"), "none")
     model = CharLM(len(vocabulary), hidden_sizes=[8])
     weights = {f"model.{name}": weight for name, weight in model.state_dict().items()}
     options = {"hidden_sizes": [8], "vocabulary": vocabulary.config}
     torch.save({"state_dict": weights, "hyper_parameters": options}, tmp_path / "own.ckpt")
-    (tmp_path / "greek.txt").write_text("γνῶθι " + "".join(map(chr, range(0x4E00, 0x4E20))))
+    (tmp_path / "greek.txt").write_text(
+        "γνῶθι " + "".join(map(chr, range(0x4E00, 0x4E20))), encoding="utf-8"
+    )
     outcome = run(tmp_path / "own.ckpt", tmp_path / "greek.txt", "--baselines")
     assert "Unknown to the model, and scored as <unk>: 'γ' 'ν' 'ῶ' 'θ' 'ι' " in outcome.out
     assert " and 27 more.\n" in outcome.out
@@ -185,7 +190,9 @@ def test_the_page_is_written_whole_and_the_terminal_shaded(
     content = page.read_text("utf-8")
     assert content.startswith("<!DOCTYPE html>")
     assert content.endswith("</html>\n")
-    assert content.count('<i class="s') == len(score(*load(checkpoint), text.read_text()).text)
+    assert content.count('<i class="s') == len(
+        score(*load(checkpoint), text.read_text(encoding="utf-8")).text
+    )
     assert "RNN 64 (last.ckpt)" in content
     assert outcome.out.count("\x1b[") > 1000
     assert [path.name for path in page.parent.iterdir()] == ["out.html"]
@@ -194,7 +201,7 @@ def test_the_page_is_written_whole_and_the_terminal_shaded(
 def test_texts_in_another_encoding_and_order_of_arguments(
     checkpoint: Path, text: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "wide.txt").write_text(text.read_text(), "utf-16")
+    (tmp_path / "wide.txt").write_text(text.read_text(encoding="utf-8"), "utf-16")
     outcome = charlm(
         *("score", tmp_path / "wide.txt", "--json", "--checkpoint", checkpoint),
         *("--encoding", "utf-16"),
@@ -245,7 +252,7 @@ def test_a_mistake_is_told_in_a_sentence_and_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     Path("latin.txt").write_bytes("é".encode("latin-1"))
     Path("empty.txt").touch()
-    Path("digits.txt").write_text("1 2 3")
+    Path("digits.txt").write_text("1 2 3", encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
     outcome = run(checkpoint, *arguments)
     assert outcome.code == code
@@ -270,7 +277,7 @@ def test_dynamic_evaluation_says_what_the_library_says_and_leaves_the_checkpoint
     assert len(training) == 8000
     settings = DynamicEvaluation(10, 0.0002)
     rms = gradient_rms(model, training, 10)
-    normalised, ids = encode(vocabulary, text.read_text())
+    normalised, ids = encode(vocabulary, text.read_text(encoding="utf-8"))
     expected = summarise(normalised, ids, dynamic_predictions(model, ids, settings, rms))
     assert dynamic["nats"] == pytest.approx(expected.nats, rel=1e-6)
     assert dynamic["dynamic"] == [{"segment": 10, "rate": 0.0002, "decay": settings.decay}]
@@ -303,7 +310,7 @@ def test_two_checkpoints_give_the_mean_of_their_probabilities(
     [two] = objects(run(checkpoint, "--json", text, *both))
     vocabulary = load(checkpoint).vocabulary
     nats = [
-        score(load(path).model, vocabulary, text.read_text()).nats_N
+        score(load(path).model, vocabulary, text.read_text(encoding="utf-8")).nats_N
         for path in (checkpoint, tmp_path / "other.ckpt")
     ]
     expected = -np.log(np.exp(-np.stack(nats)).mean(axis=0)).sum()

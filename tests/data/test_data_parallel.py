@@ -190,11 +190,11 @@ def test_one_process_encodes_and_the_other_waits(
 
     def encode_corpus(*arguments: Any, **options: Any) -> Any:
         for line in ("begun\n", "done\n"):
-            with calls.open("a") as file:
+            with calls.open("a", encoding="utf-8") as file:
                 file.write(line)
             time.sleep(0.2)
         return encoded.encode_corpus(*arguments, **options)
 
     monkeypatch.setattr("charlm.data.reading.encode_corpus", encode_corpus)
     assert codes(2, lambda: small_data().text) == [0, 0]
-    assert calls.read_text().split() == ["begun", "done"] * 2
+    assert calls.read_text(encoding="utf-8").split() == ["begun", "done"] * 2

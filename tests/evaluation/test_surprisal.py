@@ -31,7 +31,7 @@ SEEN = {
 }
 
 
-STYLE = (page_module.FOLDER / "page.css").read_text()
+STYLE = (page_module.FOLDER / "page.css").read_text(encoding="utf-8")
 # The (background, ink) of each level in the page's style: first the light page's, then the dark's.
 _SHADES = re.findall(r"\.s\d \{\s*background: (#\w{6});\s*color: (#\w{6});\s*\}", STYLE)
 LIGHT, DARK = _SHADES[:8], _SHADES[8:]

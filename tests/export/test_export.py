@@ -138,7 +138,7 @@ def test_an_export_stands_for_the_checkpoint_in_every_command(
     checkpoint: Path, tmp_path: Path
 ) -> None:
     export(checkpoint, tmp_path / "export")
-    (tmp_path / "text.txt").write_text("The time traveller smiled.")
+    (tmp_path / "text.txt").write_text("The time traveller smiled.", encoding="utf-8")
     for command in (
         ("generate", "--prefix", "time", "--num_chars", 20),
         ("score", "--json", "--baselines", tmp_path / "text.txt"),
@@ -153,8 +153,8 @@ def test_an_export_stands_for_the_checkpoint_in_every_command(
 
 def test_a_folder_with_something_in_it_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine.txt").write_text("mine")
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full" / "mine.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     for name in ("full", "file"):
         outcome = charlm("export", "--checkpoint", checkpoint, "--output", tmp_path / name)
         assert outcome.code == 1
@@ -211,16 +211,16 @@ def cut_weights(folder: Path) -> None:
 
 
 def no_json(folder: Path) -> None:
-    (folder / "config.json").write_text("{")
+    (folder / "config.json").write_text("{", encoding="utf-8")
 
 
 def other_json(folder: Path) -> None:
-    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    (folder / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")
 
 
 def other_size(folder: Path) -> None:
-    config = (folder / "config.json").read_text().replace("64", "63", 1)
-    (folder / "config.json").write_text(config)
+    config = (folder / "config.json").read_text(encoding="utf-8").replace("64", "63", 1)
+    (folder / "config.json").write_text(config, encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ def trained(cell: str = "lstm", characters: str = "abcdefgh \n", **options: Any)
 def inspected(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inspected")
     text = folder / "<b>it's.txt"
-    text.write_text("The time traveller, for so it will be convenient to speak of him. " * 12)
+    text.write_text(
+        "The time traveller, for so it will be convenient to speak of him. " * 12, encoding="utf-8"
+    )
     made = folder / "page.html"
     given = ("--html", made, "--gradients", 60, "--steps_back", 20)
     outcome = charlm("inspect", "--checkpoint", checkpoint, text, *given)
@@ -177,7 +179,7 @@ def test_a_hostile_text_stays_text(browser: Any, tmp_path: Path) -> None:
 def test_a_mistake_is_told_in_a_sentence(
     checkpoint: Path, tmp_path: Path, options: tuple[object, ...], reason: str
 ) -> None:
-    (tmp_path / "a.txt").write_text("time")
+    (tmp_path / "a.txt").write_text("time", encoding="utf-8")
     made = tmp_path / "page.html"
     given = ("--checkpoint", checkpoint, "--html", made)
     outcome = charlm("inspect", tmp_path / "a.txt", *options, *given)

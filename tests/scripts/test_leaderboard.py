@@ -120,12 +120,12 @@ def test_a_contest_is_kept_run_by_run_and_goes_on_where_it_stopped(
     options += ["--fit", "data.val_size=500", "--only"]
     assert main([*options, "nanogpt-cpu", "--seeds", "1"]) == 0
     path = tmp_path / "1-seconds.json"
-    [first] = json.loads(path.read_text())
+    [first] = json.loads(path.read_text(encoding="utf-8"))
     assert 0 < len(first["curve"]) <= NUM_LOOKS + 1
     assert first["curve"][-1][0] > 0.4
     assert first["curve"][-1][1] == pytest.approx(first["windows"])
     assert main([*options, "nanogpt-cpu", "charlm", "baselines", "--seeds", "1"]) == 0
-    kept = json.loads(path.read_text())
+    kept = json.loads(path.read_text(encoding="utf-8"))
     assert kept[0] == first
     rows = {row["contender"]: row for row in kept}
     assert {"charlm debug", "charlm debug, dynamic", "PPMd", "n-grams, adaptive"} < set(rows)
@@ -135,8 +135,8 @@ def test_a_contest_is_kept_run_by_run_and_goes_on_where_it_stopped(
     assert rows["PPMd"]["carried"] < ours["carried"] < np.log(28)
     printed = capsys.readouterr().out
     assert "| charlm debug |" in printed
-    assert (tmp_path / "1-seconds.md").read_text() in printed
-    assert (tmp_path / "1-seconds.svg").read_text().count("<path") > 5
+    assert (tmp_path / "1-seconds.md").read_text(encoding="utf-8") in printed
+    assert (tmp_path / "1-seconds.svg").read_text(encoding="utf-8").count("<path") > 5
 
 
 def test_the_table_has_the_median_of_the_seeds_the_best_first() -> None:

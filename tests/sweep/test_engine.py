@@ -50,8 +50,8 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "tasks_of_a_test.py").write_text(TASKS)
-    (tmp_path / "stopped.py").write_text(STOPPED)
+    (tmp_path / "tasks_of_a_test.py").write_text(TASKS, encoding="utf-8")
+    (tmp_path / "stopped.py").write_text(STOPPED, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     return tmp_path

@@ -21,7 +21,7 @@ def small(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def encoded(folder: Path, letter: str) -> Path:
     """A text of 30 KiB, encoded and let go of; its file in the cache."""
-    (folder / letter).write_text(letter * 30 * KIB)
+    (folder / letter).write_text(letter * 30 * KIB, encoding="utf-8")
     cached = encode_corpus(path=folder / letter).cached
     assert cached is not None
     return cached
@@ -37,7 +37,7 @@ def test_the_least_recently_used_are_removed(tmp_path: Path, cache: Path) -> Non
 
 
 def test_a_text_in_use_is_kept(tmp_path: Path, cache: Path) -> None:
-    (tmp_path / "used").write_text("u" * 30 * KIB)
+    (tmp_path / "used").write_text("u" * 30 * KIB, encoding="utf-8")
     used = encode_corpus(path=tmp_path / "used")
     assert used.cached is not None
     os.utime(used.cached, (1, 1))

@@ -51,8 +51,8 @@ def test_a_marked_text_stays_as_it_is(text: str, documents: str, normalisation: 
 
 
 def test_a_text_of_documents_begins_and_ends_with_a_mark(tmp_path: Path) -> None:
-    (tmp_path / "1").write_text("one")
-    (tmp_path / "2").write_text("two\nlines\n")
+    (tmp_path / "1").write_text("one", encoding="utf-8")
+    (tmp_path / "2").write_text("two\nlines\n", encoding="utf-8")
     text = encode_corpus(path=tmp_path, documents="file")
     assert text.vocabulary.decode(text.ids) == f"{RS}one{RS}two\nlines\n{RS}"
     again = Vocabulary.from_config(text.vocabulary.config)
@@ -65,7 +65,7 @@ def test_no_document_is_divided_by_a_split(
     tmp_path_factory: pytest.TempPathFactory, val_size: int, test_size: int
 ) -> None:
     path = tmp_path_factory.mktemp("names") / "names"
-    path.write_text("anna\nbo\nabigail\nelisabeth\n" * 5)
+    path.write_text("anna\nbo\nabigail\nelisabeth\n" * 5, encoding="utf-8")
     text = encode_corpus(path=path, documents="line")
     parts = split_text(text, val_size, test_size)
     held = [part for part in parts if part]

@@ -139,7 +139,7 @@ def test_a_file_that_changes_meanwhile_is_told(
 
     def count_then_change(*arguments: object) -> object:
         result = count(*arguments)  # type: ignore[arg-type]
-        path.write_text(later)
+        path.write_text(later, encoding="utf-8")
         os.utime(path, (1, 1))  # as if the clock had gone on
         return result
 

@@ -86,7 +86,7 @@ def test_files_of_a_folder_stand_in_the_order_of_their_paths(tmp_path: Path) -> 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     for content in ("from a pipe é".encode(), gzip.compress("from a pipe é".encode())):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
         text = encode_corpus(path="-")
         assert text.vocabulary.decode(text.ids) == "from a pipe é"
 

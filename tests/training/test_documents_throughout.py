@@ -24,7 +24,7 @@ NAMES = ["anna", "bo", "abigail", "elisabeth", "hanna", "ina"]
 @pytest.fixture
 def names(tmp_path: Path) -> Path:
     path = tmp_path / "names.txt"
-    path.write_text("\n".join(NAMES * 12) + "\n")
+    path.write_text("\n".join(NAMES * 12) + "\n", encoding="utf-8")
     return path
 
 
@@ -134,8 +134,8 @@ def test_fine_tuning_keeps_the_vocabulary_and_names_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("first.txt").write_text("abcd bcad " * 60)
-    Path("second.txt").write_text("dcb é " * 100)
+    Path("first.txt").write_text("abcd bcad " * 60, encoding="utf-8")
+    Path("second.txt").write_text("dcb é " * 100, encoding="utf-8")
     small = ("--data.num_lanes", 2, "--data.num_steps", 10, "--model.hidden_sizes=[4]")
     root = ("--trainer.default_root_dir", tmp_path / "runs")
     first = charlm("fit", "--data.path", "first.txt", "--trainer.max_epochs", 1, *small, *root)
@@ -164,8 +164,8 @@ def test_another_text_may_be_taken_up_in_mid_epoch(tmp_path: Path, length: int) 
     first, second = tmp_path / "first.txt", tmp_path / "second.txt"
     # In each, no two stretches of a batch's length are the same.
     letters = np.random.default_rng(0).choice(list("abcd "), 500 + length)
-    first.write_text("".join(letters[:500]))
-    second.write_text("".join(letters[500:]))
+    first.write_text("".join(letters[:500]), encoding="utf-8")
+    second.write_text("".join(letters[500:]), encoding="utf-8")
     data: dict[str, object] = {"max_chars": None, "num_lanes": 2, "num_steps": 10}
     other = data | {"path": str(second), "allow_changed_corpus": True}
     runs = []

@@ -39,7 +39,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run on a file of one's own, novel.txt."""
     folder = tmp_path_factory.mktemp("begun")
     novel = Path(os.environ["CHARLM_DATA"]) / "timemachine.txt"
-    (folder / "novel.txt").write_text(novel.read_text()[:3000])
+    (folder / "novel.txt").write_text(novel.read_text(encoding="utf-8")[:3000], encoding="utf-8")
     outcome = fit(folder, "--config", CONFIGS / "debug.yaml", *SMALL, *text_of(folder))
     assert outcome.code == 0, outcome.err
     return folder
@@ -102,7 +102,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(copied: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     outcome = fit(tmp_path / "file", "--config", CONFIGS / "debug.yaml", *SMALL)
     assert_told(outcome, "file", "--trainer.default_root_dir")
 
@@ -239,7 +239,7 @@ def test_a_text_that_has_changed_is_noticed(copied: Path) -> None:
     other = ("--data.corpus", "time-machine", "--data.path", "null", "--data.normalisation", "none")
     assert_told(go_on(copied, *other), "reads time")
     text = copied / "novel.txt"
-    text.write_text(text.read_text().replace("the", "hte", 1))
+    text.write_text(text.read_text(encoding="utf-8").replace("the", "hte", 1), encoding="utf-8")
     in_place = ("--ckpt_path", last_of(copied), "--trainer.max_epochs", 6)
     told = "novel.txt changed", "--data.allow_changed_corpus true"
     assert_told(fit(copied, *in_place), *told)
@@ -249,7 +249,7 @@ def test_a_text_that_has_changed_is_noticed(copied: Path) -> None:
 
 def test_a_text_of_fewer_characters_is_read_in_the_checkpoint_s_vocabulary(copied: Path) -> None:
     text = copied / "novel.txt"
-    text.write_text(text.read_text().replace("a", ""))
+    text.write_text(text.read_text(encoding="utf-8").replace("a", ""), encoding="utf-8")
     before = read(last_of(copied))["hyper_parameters"]["vocabulary"]
     assert_told(go_on(copied), "give the text as it was")
     allowed = go_on(copied, "--data.allow_changed_corpus", "true")
@@ -267,7 +267,7 @@ def test_a_longer_text_may_go_on_in_mid_epoch(tmp_path: Path) -> None:
         "normalisation": "book",
     }
     novel = Path(os.environ["CHARLM_DATA"]) / "timemachine.txt"
-    (tmp_path / "text").write_text("the " + novel.read_text())
+    (tmp_path / "text").write_text("the " + novel.read_text(encoding="utf-8"), encoding="utf-8")
     epochs = run.go(resume=True).result["step"] / 6
     assert epochs == 4
 

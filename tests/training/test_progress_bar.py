@@ -134,10 +134,10 @@ def test_all_processes_make_the_same_collective_calls(tmp_path: Path, stopped: b
             run.stopped(SignalInValidation(), **options)
         else:
             run.go(**options)
-        (tmp_path / os.environ["LOCAL_RANK"]).write_text("\n".join(calls))
+        (tmp_path / os.environ["LOCAL_RANK"]).write_text("\n".join(calls), encoding="utf-8")
 
     ended = in_processes(2, work, in_terminal=True)
     assert [each.code for each in ended] == [0, 0]
-    first, second = ((tmp_path / rank).read_text().split() for rank in "01")
+    first, second = ((tmp_path / rank).read_text(encoding="utf-8").split() for rank in "01")
     assert first == second
     assert {"all_reduce", "all_gather_object", "barrier"} <= set(first)

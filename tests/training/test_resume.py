@@ -259,9 +259,9 @@ def test_the_newest_run_goes_on_in_its_folder_with_its_options(begun: Path, tmp_
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     version = tmp_path / "lightning_logs" / "version_0"
     # What a killed run leaves: an entry after its checkpoint, and half an entry.
-    with open(version / "metrics.csv", "a") as file:
+    with open(version / "metrics.csv", "a", encoding="utf-8") as file:
         file.write("9999,train/perplexity,1.5\n10000,train/per")
-    config = (version / "config.yaml").read_text()
+    config = (version / "config.yaml").read_text(encoding="utf-8")
     outcome = go_on(tmp_path, "--trainer.max_epochs", 3)
     assert outcome.code == 0, outcome.err
     assert [path.name for path in version.parent.iterdir()] == ["version_0"]
@@ -275,8 +275,10 @@ def test_the_newest_run_goes_on_in_its_folder_with_its_options(begun: Path, tmp_
     assert steps == [event.step for event in scalars]
     assert values == pytest.approx([event.value for event in scalars])
     # The options it began with stay as they were.
-    assert (version / "config.yaml").read_text() == config
-    later = yaml.safe_load((version / f"config-from-step-{2 * per_epoch}.yaml").read_text())
+    assert (version / "config.yaml").read_text(encoding="utf-8") == config
+    later = yaml.safe_load(
+        (version / f"config-from-step-{2 * per_epoch}.yaml").read_text(encoding="utf-8")
+    )
     assert later["trainer"]["max_epochs"] == 3
     assert later["ckpt_path"] is None
     # Nothing is left to train: nothing is written.

@@ -49,7 +49,7 @@ def test_a_run_is_as_long_as_the_rule_says_and_its_checkpoint_says_what_was_chos
 ) -> None:
     monkeypatch.setattr("charlm.training.sizing.READINGS", 1)
     text = tmp_path / "own.txt"
-    text.write_text(novel[:4000])
+    text.write_text(novel[:4000], encoding="utf-8")
     root = ("--trainer.default_root_dir", tmp_path)
     batches = ("--data.num_lanes", 4, "--data.num_steps", 30)
     outcome = charlm(

@@ -105,5 +105,5 @@ def test_a_person_sees_it_in_a_browser(address: str, browser: Any, tab: str, sho
 
 
 def test_the_log_folder_is_the_one_that_make_tensorboard_serves() -> None:
-    makefile = (Path(__file__).parent.parent.parent / "Makefile").read_text()
+    makefile = (Path(__file__).parent.parent.parent / "Makefile").read_text(encoding="utf-8")
     assert "tensorboard --logdir lightning_logs" in makefile

@@ -83,7 +83,9 @@ def test_fresh_weights_are_not_measured(tmp_path: Path, command: str) -> None:
 def test_a_drawn_seed_is_one_for_all_and_can_be_resumed(tmp_path: Path) -> None:
     outcome = fit(tmp_path, "--seed_everything", "true")
     assert outcome.code == 0, outcome.err
-    seed = yaml.safe_load((tmp_path / "lightning_logs/version_0/config.yaml").read_text())
+    seed = yaml.safe_load(
+        (tmp_path / "lightning_logs/version_0/config.yaml").read_text(encoding="utf-8")
+    )
     checkpoint = last_of(tmp_path)
     assert checkpoint["datamodule_hyper_parameters"]["seed"] == seed["seed_everything"] > 1
     again = (

@@ -200,6 +200,6 @@ def test_the_command_line_has_both_options(tmp_path: Path) -> None:
         *("--trainer.default_root_dir", tmp_path),
     )
     assert outcome.code == 0, outcome.err
-    config = next(tmp_path.glob("lightning_logs/*/config.yaml")).read_text()
+    config = next(tmp_path.glob("lightning_logs/*/config.yaml")).read_text(encoding="utf-8")
     assert "backprop_steps: 30" in config
     assert "carry: true" in config
