@@ -103,7 +103,8 @@ class RunLogger(TensorBoardLogger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         super().finalize(status)
-        self.metrics.flush()
+        if "metrics" in vars(self):  # else nothing was logged, and maybe no folder could be made
+            self.metrics.flush()
 
     def _get_next_version(self) -> int:
         version = super()._get_next_version()
