@@ -58,15 +58,18 @@ def train(arguments: list[str], folder: str, identity: str) -> dict[str, Any]:
     from charlm.training.command_line import run
 
     mark = Path(folder, "identity")
-    if not mark.is_file() or mark.read_text() != identity:
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != identity:
         shutil.rmtree(folder, ignore_errors=True)
         mark.parent.mkdir(parents=True)
-        mark.write_text(identity)
+        mark.write_text(identity, encoding="utf-8")
     begun = [path / "checkpoints" / "last.ckpt" for path in versions(folder)]
     resumed = [f"--ckpt_path={path}" for path in begun[-1:] if path.is_file()]
     stopped = None
     try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        with (
+            open(os.devnull, "w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stderr(nowhere),
+        ):
             run([*arguments, "--trainer.enable_progress_bar=false", *resumed])
     except UserError as error:
         if not str(error).startswith(DIVERGED):

@@ -88,7 +88,7 @@ class Task(ABC):
     def result(self, keep: bool = False) -> Result | None:
         """What was computed before; none if that was by other code, unless it is to be kept."""
         try:
-            content = json.loads(self.path.read_text())
+            content = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         if content.get("settings") != self.settings:

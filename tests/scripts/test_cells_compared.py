@@ -38,7 +38,7 @@ def test_each_cell_has_its_row_and_its_line(
     threads = torch.get_num_threads()
     cells.main(["--cells", "rnn", "min_gru", "--seeds", "1", *sizes, "--json", str(path)])
     torch.set_num_threads(threads)
-    rows = json.loads(path.read_text())["rows"]
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     assert [(row["cell"], row["seed"]) for row in rows] == [("rnn", 0), ("min_gru", 0)]
     assert all(1 < row["bits_per_character"] < 5 for row in rows)
     lines = capsys.readouterr().out.splitlines()

@@ -59,7 +59,7 @@ def reported(novel: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def results(folder: Path) -> dict[str, Any]:
     """The result files' contents by name."""
     return {
-        path.name: json.loads(path.read_text())
+        path.name: json.loads(path.read_text(encoding="utf-8"))
         for path in (folder / "logs" / "results").glob("*.json")
     }
 
@@ -154,7 +154,7 @@ def test_a_killed_report_goes_on_with_what_is_left(
     ]
     assert len(results_folder(tmp_path)) == 5
     assert times == {path: path.stat().st_mtime_ns for path in times}
-    page_text = (tmp_path / "pages" / "custom.md").read_text()
+    page_text = (tmp_path / "pages" / "custom.md").read_text(encoding="utf-8")
     assert "> Because the loss is a mean already" in page_text
     assert "Found on 21 November 2026." in page_text
 
@@ -208,7 +208,9 @@ def test_a_result_by_other_code_is_stale_unless_it_is_kept(
     assert task.is_by_other_code()
     assert scheduling.left([task, task], keep=False) == [task]
 
-    task.path.write_text(task.path.read_text()[:-9])  # half a file counts as none
+    task.path.write_text(
+        task.path.read_text(encoding="utf-8")[:-9], encoding="utf-8"
+    )  # half a file counts as none
     assert task.result(keep=True) is None
 
 
@@ -221,7 +223,7 @@ def test_the_code_is_that_of_all_of_charlm_and_of_the_measuring_module(
     shutil.copytree(ROOT / "charlm", copy)
     monkeypatch.setattr(tasks.charlm, "__file__", str(copy / "__init__.py"))
     assert tasks.package_code.__wrapped__() == before
-    with open(copy / "cells" / "rnn.py", "a") as file:
+    with open(copy / "cells" / "rnn.py", "a", encoding="utf-8") as file:
         file.write("# changed\n")
     assert tasks.package_code.__wrapped__() != before
     first, second = (tasks.module_code(f"scripts.report.measures.{n}") for n in ("steps", "graph"))
@@ -354,7 +356,7 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(
     browser: Any, entries: list[page.Entry], tmp_path: Path, dark: bool
 ) -> None:
     path = tmp_path / "page.html"
-    path.write_text(page.html(entries, SCALE))
+    path.write_text(page.html(entries, SCALE), encoding="utf-8")
     open_page(browser, path, dark)
     assert browser.get_log("browser") == []
     assert requests(browser) == [path.as_uri()]
@@ -409,13 +411,15 @@ def test_a_full_report_that_contradicts_an_answer_fails_and_says_so(
     assert report.main(given) == 1
     told = capsys.readouterr().err
     assert "random-iter contradict its answer of 2026-11-21: it ends lower than random" in told
-    assert "**Contradicted by these results: it ends lower" in (tmp_path / "full.md").read_text()
+    assert "**Contradicted by these results: it ends lower" in (tmp_path / "full.md").read_text(
+        encoding="utf-8"
+    )
     assert report.main([*given[:1], *given[2:]]) == 0
-    assert "Not so, with fewer epochs" in (tmp_path / "quick.html").read_text()
+    assert "Not so, with fewer epochs" in (tmp_path / "quick.html").read_text(encoding="utf-8")
 
 
 def test_what_hasn_t_been_run_says_how(reported: Path) -> None:
-    text = (reported / "pages" / "custom.md").read_text()
+    text = (reported / "pages" / "custom.md").read_text(encoding="utf-8")
     assert "Not run yet: `python -m scripts.report --only relu --epochs 4 --seeds 1`" in text
     assert (reported / "pages" / "custom" / "batch-size.svg").is_file()
     assert not (reported / "pages" / "custom" / "relu.svg").exists()

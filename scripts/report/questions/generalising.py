@@ -10,7 +10,7 @@ from scripts.report.question import Claims, Found, Question, Table
 from scripts.report.statistics import number
 
 # Of the README's "Good on text it has never seen", whose runs take an hour: measured once.
-FIGURES = json.loads(Path(__file__).with_suffix(".json").read_text())
+FIGURES = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 WAYS = ("static", "dynamic", "n-grams", "PPMd")
 
 
