@@ -48,6 +48,7 @@ def web_files(model: CharLM, vocabulary: Vocabulary, name: str) -> dict[str, byt
         "symbols": list(vocabulary.symbols),
         "signs": [visible(symbol) for symbol in vocabulary.symbols],
         "normalisation": vocabulary.normalisation,
+        "mark": vocabulary.mark_id,  # of what stands between documents, if the text has any
         "weights": base64.b64encode(weights).decode(),
     }
     # ASCII alone, so that nothing in a symbol ends a line or a script.

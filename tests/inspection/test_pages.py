@@ -19,7 +19,9 @@ from helpers.browser import browser as browser  # a fixture
 from helpers.browser import open_page, requests
 from helpers.running import charlm
 
+from charlm.cells import CELLS
 from charlm.checkpoint import Trained, load
+from charlm.errors import UserError
 from charlm.evaluation.scoring import Score
 from charlm.export.web import web_files
 from charlm.generation.generate import generate
@@ -365,6 +367,35 @@ def test_the_browser_writes_what_generate_writes(
     for plain in (False, True):
         assert browser.execute_script(script, 200, plain) == expected
     assert browser.find_element("id", "name").text == "<b>model"
+
+
+def test_the_browser_ends_a_document_where_generate_does(browser: Any, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    vocabulary = Vocabulary("\nabcdefgh", documents="line")
+    model = CharLM(len(vocabulary), [12], "lstm", initialisation="uniform").eval()
+    with torch.no_grad():
+        model.output.weight *= 5
+        model.output.bias[vocabulary.mark_id] += 0.3
+    for name, content in web_files(model, vocabulary, "names").items():
+        (tmp_path / name).write_bytes(content)
+    open_page(browser, tmp_path / "index.html")
+    ready(browser)
+    script = (
+        "const g = new Generator(MODEL); g.readText(arguments[0]); let text = '', next;"
+        "while (text.length < 60 && (next = g.next(0)) !== null) text += next; return text"
+    )
+    lengths = set()
+    for prefix in ("", *"abcdefgh", "abc\nde"):
+        expected = generate(model, vocabulary, prefix, 60)
+        assert prefix + browser.execute_script(script, prefix) == expected
+        lengths.add(len(expected))
+    assert min(lengths) < 60 <= max(lengths)
+
+
+@pytest.mark.parametrize("cell", sorted(set(CELLS) - {"rnn", "gru", "lstm"}))
+def test_a_cell_without_a_step_in_javascript_is_refused_by_name(cell: str) -> None:
+    with pytest.raises(UserError, match=rf"The cell {CELLS[cell].__name__} has no step in Java"):
+        web_files(*trained(cell, hidden_sizes=[4]), "model")
 
 
 def test_a_trained_model_is_exported_and_writes_a_thousand_characters(

@@ -35,6 +35,7 @@ class Generator {
     });
     this.scores = vector(this.size);
     this.joined = readout === "concat" ? vector(layers.reduce((sum, { size }) => sum + size, 0)) : null;
+    this.restart();
   }
 
   // A memory that the assembled product can reach, or where it can't run, any.
@@ -50,7 +51,12 @@ class Generator {
     return memory.buffer;
   }
 
+  // At the start of a text; of a document, after the mark before it.
   restart() {
+    if (this.description.mark === null) this.forget(); else this.read(this.description.mark);
+  }
+
+  forget() {
     for (const { h, c } of this.layers) { h.fill(0); c.fill(0); }
   }
 
@@ -68,8 +74,9 @@ class Generator {
     }
   }
 
-  // Read one more character.
+  // Read one more character; with a mark, a document begins.
   read(id) {
+    if (id === this.description.mark) this.forget();
     let below = null;
     for (const layer of this.layers) {
       const { x } = layer;
@@ -155,8 +162,10 @@ class Generator {
     return [...unknown];
   }
 
+  // null at the document's end.
   next(temperature) {
     const id = this.choose(temperature);
+    if (id === this.description.mark) return null;
     this.read(id);
     return this.description.symbols[id];
   }
