@@ -8,6 +8,7 @@ values don't depend on how many others there are.
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from charlm.cells import GRU, LSTM, RNN, Cell
+from charlm.errors import UserError
 from charlm.generation.row_products import Array, Multiply, Product
 
 # (what the cell makes of its input, which may be overwritten, *state) -> the state after.
@@ -127,12 +129,22 @@ class CellSteps:
     Args:
         cell: of any device and dtype.
         dtype: to step in.
+        is_half: keep the weights of products in float16 (``charlm.generation.row_products``).
+
+    Raises:
+        UserError: weights in float16 of a cell whose step isn't in the table.
     """
 
-    def __init__(self, cell: Cell, dtype: torch.dtype) -> None:
+    def __init__(self, cell: Cell, dtype: torch.dtype, is_half: bool = False) -> None:
         self._cell = copy.deepcopy(cell).requires_grad_(False).to(dtype).eval()
         self._xp: ModuleType = np if self._cell.weight_ih.is_cpu else torch
         self._recipe = RECIPES.get(type(cell))
+        self._product = partial(Product, is_half=is_half)
+        if is_half and self._recipe is None:
+            able = ", ".join(known.__name__ for known in RECIPES)
+            raise UserError(
+                f"weights float16 is for {able}, not {type(cell).__name__}: leave it out."
+            )
         if self._recipe is not None:
             self._bias = as_array(self._xp, self._cell.bias)
         self._by_input: Multiply | None = None
@@ -152,7 +164,7 @@ class CellSteps:
         if self._recipe is None:
             return self._join([self._cell.project(row) for row in self._rows(rows)])
         if self._by_input is None:
-            self._by_input = Product(self._cell.weight_ih)
+            self._by_input = self._product(self._cell.weight_ih)
         return self._by_input(rows) + self._bias
 
     def make(self, product: Multiply | None = None) -> Step:
@@ -163,7 +175,7 @@ class CellSteps:
         """
         if self._recipe is None:
             return self._step_by_lanes
-        products = [product] if product else map(Product, self._recipe.weights(self._cell))
+        products = [product] if product else map(self._product, self._recipe.weights(self._cell))
         return self._recipe.make(self._xp, self._cell, *products)
 
     def _step_by_lanes(self, x_BP: Array, *state: Array) -> tuple[Array, ...]:

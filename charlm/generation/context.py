@@ -173,13 +173,16 @@ class Context:
             file.write(safetensors.numpy.save(tensors, about))
 
 
-def read(model: CharLM, vocabulary: Vocabulary, prefix: str) -> Context:
+def read(model: CharLM, vocabulary: Vocabulary, prefix: str, weights: str = "float32") -> Context:
     """The context after a prefix, which is normalised first.
 
+    Args:
+        weights: float16 reads half as many bytes a character (``charlm.generation.step.Stepper``).
+
     Raises:
-        UserError: see ``check_prefix``.
+        UserError: see ``check_prefix`` and ``Stepper``.
     """
-    return begin(model, vocabulary).read(prefix)
+    return begin(model, vocabulary, weights).read(prefix)
 
 
 def restore(path: str | Path, model: CharLM, vocabulary: Vocabulary) -> Context:
@@ -210,9 +213,9 @@ def restore(path: str | Path, model: CharLM, vocabulary: Vocabulary) -> Context:
     return context
 
 
-def begin(model: CharLM, vocabulary: Vocabulary) -> Context:
+def begin(model: CharLM, vocabulary: Vocabulary, weights: str = "float32") -> Context:
     """The context at a text's start, before anything was read but the mark before a document."""
-    stepper = Stepper(model)
+    stepper = Stepper(model, weights)
     return Context(stepper, vocabulary, stepper.initial_state(1), model)._begun()
 
 

@@ -21,6 +21,7 @@ def generate(
     seed: int | None = None,
     stop: str | None = None,
     num_beams: int | None = None,
+    weights: str = "float32",
     **options: Any,
 ) -> str:
     """The normalised prefix and ``num_chars`` characters that the model continues it with.
@@ -32,6 +33,7 @@ def generate(
         seed: of the draws; none: another text each time.
         stop: the text ends where the continuation comes to this string, too.
         num_beams: look for the likeliest text by beam search.
+        weights: float16 is faster where the weights are large (``charlm.generation.step.Stepper``).
         **options: power, top_k, top_p and min_p, see ``charlm.generation.sampling.SamplingOptions``.
 
     Raises:
@@ -39,7 +41,9 @@ def generate(
     """
     options = {"temperature": temperature, **options}
     return next(
-        generate_many(model, vocabulary, [prefix], num_chars, 1, seed, stop, num_beams, **options)
+        generate_many(
+            model, vocabulary, [prefix], num_chars, 1, seed, stop, num_beams, weights, **options
+        )
     )
 
 
@@ -52,6 +56,7 @@ def generate_many(
     seed: int | None = None,
     stop: str | None = None,
     num_beams: int | None = None,
+    weights: str = "float32",
     **options: Any,
 ) -> Iterator[str]:
     """``num_samples`` texts of each prefix, all samples of the first prefix first.
@@ -71,12 +76,12 @@ def generate_many(
     check_seed(first_seed + len(texts) * num_samples - 1)
     if not texts:
         raise UserError("There is no prefix: give at least one.")
-    untouched = read(model, vocabulary, texts[0]) if num_beams is None else None
+    untouched = read(model, vocabulary, texts[0], weights) if num_beams is None else None
 
     def continued() -> Iterator[str]:
         if num_beams is not None:
             for text in texts:
-                context = read(model, vocabulary, text)
+                context = read(model, vocabulary, text, weights)
                 yield text + beam_search(context, num_chars, num_beams, stop)[0]
             return
         assert untouched is not None

@@ -8,6 +8,9 @@ many. But oneDNN's product of many rows and FBGEMM's weighted sum of a table's r
 ``embedding_bag``), which is the product of one row, add up every output alike: input after input,
 each with one rounding (a fused multiply-add). Whether they do on this machine is tried out, for
 every shape, before they are trusted; where they don't, many rows are multiplied one by one.
+
+One row's product takes as long as its weight takes to be read: half of that in float16. Rows, weight
+and products are then rounded to float16, and what is added up in between is in float32.
 """
 
 from collections.abc import Callable
@@ -36,15 +39,19 @@ class Product:
 
     Args:
         weights: W [out, in], which is copied; if several, one above the other.
+        is_half: keep W in float16; on a CPU, for rows in float32.
     """
 
-    def __init__(self, *weights: Tensor) -> None:
+    def __init__(self, *weights: Tensor, is_half: bool = False) -> None:
         self._num_outputs = sum(len(weight) for weight in weights)
-        table = _table(*weights)
+        self._is_half = is_half
+        table = _table(*weights).half() if is_half else _table(*weights)
         self._weight_t = table[:, : self._num_outputs]
         self._array: Array = self._weight_t.numpy() if table.is_cpu else self._weight_t
-        self._by_sums = (
-            table.is_cpu and table.dtype == torch.float32 and agree(self._num_outputs, len(table))
+        self._agree = (
+            table.is_cpu
+            and table.dtype in (torch.float32, torch.float16)
+            and agree(self._num_outputs, len(table), table.dtype)
         )
         self._sums = _sums_of(table)
         self._packed: Tensor | None = None
@@ -55,14 +62,20 @@ class Product:
 
     def padded(self, rows: Array) -> Array:
         """[B, in] -> [B, out], or some columns more."""
-        if not self._by_sums:
-            return _join([rows[row : row + 1] @ self._array for row in range(len(rows))])
+        if len(rows) > 1 and not self._agree:
+            return _join([self.padded(rows[row : row + 1]) for row in range(len(rows))])
+        if not (self._agree or self._is_half):
+            return rows @ self._array
+        tensor = torch.from_numpy(rows)
+        if self._is_half:
+            tensor = tensor.half()
         if len(rows) == 1:
-            sums: np.ndarray = self._sums(torch.from_numpy(rows[0]))[0].numpy()
-            return sums
-        if self._packed is None:
-            self._packed = _packed(self._weight_t.t().contiguous())
-        return _of_many(torch.from_numpy(rows), self._packed).numpy()
+            sums = self._sums(tensor[0])[0]
+        else:
+            if self._packed is None:
+                self._packed = _packed(self._weight_t.t().contiguous())
+            sums = _of_many(tensor, self._packed)
+        return (sums.float() if self._is_half else sums).numpy()
 
 
 class StackedProducts:
@@ -73,10 +86,11 @@ class StackedProducts:
     Args:
         weight_hh: W_hh [G, H].
         weight_out: W_out [V, H].
+        is_half: see ``Product``.
     """
 
-    def __init__(self, weight_hh: Tensor, weight_out: Tensor) -> None:
-        self._products = Product(weight_hh, weight_out).padded
+    def __init__(self, weight_hh: Tensor, weight_out: Tensor, is_half: bool = False) -> None:
+        self._products = Product(weight_hh, weight_out, is_half=is_half).padded
         self._gates = slice(len(weight_hh))
         self._outputs = slice(len(weight_hh), len(weight_hh) + len(weight_out))
         self._last: tuple[Array, Array] = (None, None)
@@ -98,13 +112,13 @@ class StackedProducts:
 
 
 @cache
-def agree(num_outputs: int, num_inputs: int) -> bool:
+def agree(num_outputs: int, num_inputs: int, dtype: torch.dtype) -> bool:
     """Whether one row's product and that of many rows have the same bits, for weights of a shape."""
     if not HAS_ONEDNN:
         return False
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(num_outputs, num_inputs, generator=generator)
-    rows = torch.randn(ROWS, num_inputs, generator=generator)
+    weight = torch.randn(num_outputs, num_inputs, generator=generator).to(dtype)
+    rows = torch.randn(ROWS, num_inputs, generator=generator).to(dtype)
     packed = _packed(weight)
     product = _of_many(rows, packed)
     of_one = _sums_of(_table(weight))
@@ -132,13 +146,14 @@ def _sums_of(table: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
 
 
 def _packed(weight: Tensor) -> Tensor:
-    laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+    laid_out: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.float(), ROWS)
     return laid_out
 
 
 def _of_many(rows: Tensor, packed: Tensor) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(rows, packed, None, "none", [], "")
-    return product
+    multiply = torch.ops.mkldnn._linear_pointwise.default
+    product: Tensor = multiply(rows.float(), packed, None, "none", [], "")
+    return product.to(rows.dtype)
 
 
 def _join(arrays: list[Array]) -> Array:

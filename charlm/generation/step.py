@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from charlm.errors import UserError
 from charlm.generation.cell_steps import CellSteps, as_array
 from charlm.generation.row_products import Array, Multiply, Product, StackedProducts
 from charlm.model import CharLM
@@ -22,20 +23,32 @@ from charlm.text.vocabulary import UNKNOWN_ID
 # As ``charlm.model.ModelState``: of each layer the parts of its state, [B, H] each.
 StepperState = tuple[tuple[Array, ...], ...]
 
+WEIGHTS = ("float32", "float16")
+
 
 class Stepper:
     """A model as it is now, ready to step: its weights are copied, dropout has no part in it.
 
     Args:
         model: of any device and dtype; half precision is stepped in float32.
+        weights: the type that products' weights are kept in, one of ``WEIGHTS``.
+
+    Raises:
+        UserError: weights in float16 where they don't help: off the CPU, of a model in float64, or of
+            a cell that has no fast step; another type.
     """
 
-    def __init__(self, model: CharLM) -> None:
+    def __init__(self, model: CharLM, weights: str = "float32") -> None:
+        if weights not in WEIGHTS:
+            raise UserError(f"Unknown weights {weights!r}: choose one of {', '.join(WEIGHTS)}.")
+        is_half = weights == "float16"
         weight = model.output.weight
         self.device = weight.device
         self.dtype = weight.dtype if weight.dtype == torch.float64 else torch.float32
         self._xp: ModuleType = np if self.device.type == "cpu" else torch
-        cells = [CellSteps(cell, self.dtype) for cell in model.cells]
+        if is_half and (self.device.type != "cpu" or self.dtype != torch.float32):
+            raise UserError("weights float16 is for a model in float32 on a CPU: leave it out.")
+        cells = [CellSteps(cell, self.dtype, is_half) for cell in model.cells]
         # A one-hot vector times W_ih is a column of it; an embedding is one of V vectors.
         if model.embedding is None:
             inputs = torch.arange(model.vocab_size, device=self.device)
@@ -47,10 +60,10 @@ class Stepper:
         self._reads_all = model.readout == "concat"
         last = cells[-1]
         if self._reads_all or last.only_weight is None:
-            self._output: Multiply = Product(self._as_is(weight))
+            self._output: Multiply = Product(self._as_is(weight), is_half=is_half)
             self._steps.append(last.make())
         else:
-            stacked = StackedProducts(last.only_weight, self._as_is(weight))
+            stacked = StackedProducts(last.only_weight, self._as_is(weight), is_half)
             self._output = stacked.output
             self._steps.append(last.make(stacked.recurrent))
         # As a row: NumPy adds it in half the time.

@@ -196,23 +196,58 @@ def test_where_the_kernels_round_otherwise_each_text_is_still_the_one_alone(
         assert alone != together
 
 
+@pytest.mark.parametrize("name", ["rnn", "gru", "gru before", "lstm"])
+def test_with_weights_in_float16_a_lane_has_the_bits_that_it_has_alone(name: str) -> None:
+    options = {"cell": name.split()[0], "hidden_sizes": [24, 40]}
+    if name == "gru before":
+        options["cell_options"] = {"reset_after": False}
+    model = drawn(**options)
+    half, single = Stepper(model, "float16"), Stepper(model)
+    ids_TB = np.random.default_rng(0).integers(1, V, (10, 33))
+    together, exact = half.initial_state(33), single.initial_state(33)
+    for ids_B in ids_TB:
+        together, exact = half.step(ids_B, together), single.step(ids_B, exact)
+    for lane in (0, 16, 32):
+        alone = half.read(ids_TB[:, lane].tolist(), half.initial_state(1))
+        np.testing.assert_array_equal(half.logits(alone)[0], half.logits(together)[lane])
+    difference = half.logits(together)[:, 1:] - single.logits(exact)[:, 1:]
+    assert 0 < np.abs(difference).max() < 5e-3
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (CharLM(V, cell="min_gru"), "is for RNN, GRU, LSTM, not MinGRU"),
+        (CharLM(V).double(), "is for a model in float32"),
+    ],
+)
+def test_weights_in_float16_are_refused_where_they_do_not_help(model: CharLM, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        generate(model, LETTERS, "a", weights="float16")
+
+
 @given(
     sizes=st.tuples(st.integers(1, 70), st.integers(1, 40), st.integers(0, 40)),
     num_rows=st.integers(1, 64),
-    dtype=st.sampled_from([torch.float32, torch.float64]),
+    dtype=st.sampled_from([torch.float16, torch.float32, torch.float64]),
     by_kernels=st.booleans(),
 )
 def test_products_of_rows(
     sizes: tuple[int, int, int], num_rows: int, dtype: torch.dtype, by_kernels: bool
 ) -> None:
+    is_half = dtype == torch.float16
+    dtype = torch.float32 if is_half else dtype
     num_inputs, above, below = sizes
     weights = [torch.randn(size, num_inputs, dtype=dtype) for size in (above, below)]
     rows = torch.randn(num_rows, num_inputs, dtype=dtype).numpy()
     agree = row_products.agree if by_kernels else lambda *shape: False
     with mock.patch.object(row_products, "agree", agree):
-        product, stacked = Product(*weights), StackedProducts(*weights)
+        product = Product(*weights, is_half=is_half)
+        stacked = StackedProducts(*weights, is_half=is_half)
     found = product(rows)
-    np.testing.assert_allclose(found, rows @ torch.cat(weights).numpy().T, atol=1e-4)
+    assert found.dtype == rows.dtype
+    exact = rows @ torch.cat(weights).numpy().T
+    np.testing.assert_allclose(found, exact, atol=0.1 if is_half else 1e-4)
     for _ in range(2):
         np.testing.assert_array_equal(stacked.recurrent(rows), found[:, :above])
         np.testing.assert_array_equal(stacked.output(rows), found[:, above:])
