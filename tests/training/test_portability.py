@@ -27,6 +27,7 @@ from charlm.recurrence import fastest, precision
 from charlm.text.files import atomic_writer
 from charlm.training.failures import told_in_a_sentence
 from charlm.training.resume import last_checkpoint, machine
+from charlm.training.resume.exact import random_state, restore_random
 
 pytestmark = pytest.mark.usefixtures("novel")
 
@@ -224,6 +225,20 @@ def test_copies_to_an_apple_gpu_are_waited_for() -> None:
 def test_an_apple_gpu_runs_the_loop_that_defines_a_cell() -> None:
     cell = small_module(small_data(max_chars=700)).model.cells[0]
     assert fastest(cell, torch.device("mps")) == "eager"
+
+
+def test_an_apple_gpu_s_generator_is_kept_and_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator of the CPU stands in for it."""
+    theirs = torch.Generator().manual_seed(3)
+    monkeypatch.setattr(torch.mps, "get_rng_state", theirs.get_state)
+    monkeypatch.setattr(torch.mps, "set_rng_state", theirs.set_state)
+    state = random_state(torch.device("mps"))
+    first = torch.rand(5, generator=theirs)
+    restore_random(state, torch.device("mps"))
+    assert torch.equal(torch.rand(5, generator=theirs), first)
+    # On a machine without one, and from one without: what both have is taken up.
+    for device, kept in (("cpu", state), ("mps", random_state(torch.device("cpu")))):
+        restore_random(kept, torch.device(device))
 
 
 def test_what_an_apple_gpu_cannot_do_is_a_sentence() -> None:
