@@ -141,3 +141,18 @@ def test_all_processes_make_the_same_collective_calls(tmp_path: Path, stopped: b
     first, second = ((tmp_path / rank).read_text(encoding="utf-8").split() for rank in "01")
     assert first == second
     assert {"all_reduce", "all_gather_object", "barrier"} <= set(first)
+
+
+@pytest.mark.parametrize(("columns", "in_place"), [(80, True), (0, False)])
+def test_a_terminal_that_does_not_know_its_width_is_given_lines(
+    monkeypatch: pytest.MonkeyPatch, columns: int, in_place: bool
+) -> None:
+    """As that of a container or of CI may not: a bar drawn there would have no character."""
+    termios = pytest.importorskip("termios")
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
+    with os.fdopen(slave, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        assert progress_bar.can_be_drawn_over() == in_place
+        monkeypatch.undo()
+    os.close(master)

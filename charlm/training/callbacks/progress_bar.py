@@ -1,6 +1,7 @@
 """One progress bar for the whole run: drawn in place in a terminal, else a line now and then."""
 
 import math
+import os
 import sys
 import time
 from typing import Any
@@ -22,6 +23,11 @@ def write_line(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
+def can_be_drawn_over() -> bool:
+    """Whether standard error is a terminal of a known width: without one, a bar would be empty."""
+    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
+
+
 @merely_watching()
 class RunProgressBar(ProgressBar):
     """One bar for the whole run: epoch, perplexity, speed, time left.
@@ -37,7 +43,7 @@ class RunProgressBar(ProgressBar):
 
     def __init__(self, seconds: float = 0.5) -> None:
         super().__init__()
-        self._in_place = sys.stderr.isatty()
+        self._in_place = can_be_drawn_over()
         self.seconds = seconds if self._in_place else max(seconds, SECONDS_BETWEEN_LINES)
         self._enabled = True
         self._bar: tqdm | None = None
