@@ -100,7 +100,7 @@ def test_generation_and_start_up_are_measured(
         generation_rows.generation_row(2, 0.001, length=5),
         generation_rows.many_texts_row("lstm", 2, 0.001, length=5, num_texts=3),
         generation_rows.half_weights_row(2, 0.001, length=5),
-        benchmark.start_up_row(2),
+        benchmark.start_up_row(1),
     ]
     assert all(row["kind"] and row["ratio"] > 0 for row in rows)
     benchmark.print_table(rows)
