@@ -147,7 +147,10 @@ def test_a_user_of_the_wheel_trains_generates_and_scores(environment: Path, tmp_
 def unpacked(built: Path, tmp_path: Path) -> Path:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as content:
-        content.extractall(tmp_path, filter="data")
+        # Before Python 3.11.4 there is no filter, and from 3.12 to 3.13 a warning without one.
+        content.extractall(
+            tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
+        )
     (folder,) = tmp_path.iterdir()
     return folder
 
