@@ -96,7 +96,7 @@ class LaneSampler(StretchSampler):
 
     Args:
         jitter: the border between two batches is moved by up to so many characters either way, by
-            chance: batches have T ± 2 ``jitter`` steps (Merity et al. 2018, section 5, vary them too).
+            chance: batches have T ± 2 ``jitter`` steps (Merity et al. 2018 vary them, too).
 
     Raises:
         UserError: a negative jitter, or one that leaves a batch without a character.
