@@ -204,6 +204,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="times that each way is timed")
     parser.add_argument("--seconds", type=float, default=0.15, help="about how long each time")
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error(f"--rounds {options.rounds}: a spread needs two rounds at least")
     other = results.read(options.compare) if options.compare else None
 
     torch.set_float32_matmul_precision("highest")

@@ -100,7 +100,7 @@ def test_generation_and_start_up_are_measured(
         generation_rows.generation_row(2, 0.001, length=5),
         generation_rows.many_texts_row("lstm", 2, 0.001, length=5, num_texts=3),
         generation_rows.half_weights_row(2, 0.001, length=5),
-        benchmark.start_up_row(1),
+        benchmark.start_up_row(2),
     ]
     assert all(row["kind"] and row["ratio"] > 0 for row in rows)
     benchmark.print_table(rows)
@@ -109,6 +109,15 @@ def test_generation_and_start_up_are_measured(
     assert "weights in float16" in told
     assert "3 texts of the lstm" in told
     assert "import torch" in told
+
+
+def test_a_single_round_has_no_spread(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--rounds", "1"])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert "two rounds at least" in capsys.readouterr().err
 
 
 def test_the_trainer_is_measured_with_everything_on(
