@@ -1,5 +1,6 @@
 """The results of runs: kept as JSON, summed up over seeds, printed as a table, drawn as curves."""
 
+import itertools
 import json
 import statistics
 from collections.abc import Sequence
@@ -67,23 +68,30 @@ def table(results: Sequence[Result], seconds: float) -> str:
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Held-out loss against seconds, a line a contender: the first seed's."""
+    """Held-out loss against seconds, the first seed's; what has no curve of its own as a line across.
+
+    The names stand in the order of the table, the best first.
+    """
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
+    across = itertools.cycle(("--", ":", "-."))
     for row in summary(results):
         first = next(r for r in results if r["contender"] == row["contender"])
-        if first["curve"]:
-            seconds, nats = zip(*first["curve"], strict=True)
-            axes.plot(seconds, nats, marker=".", label=row["contender"])
+        label = f"{row['contender']}: {row['carried']:.3f}"
+        # A figure that was measured once, on a run whose curve another row has.
+        if first["curve"] and row["windows"] is not None:
+            axes.plot(*zip(*first["curve"], strict=True), marker=".", label=label)
         else:
-            axes.axhline(row["carried"], linestyle=":", color="grey")
-            axes.text(0, row["carried"], row["contender"], fontsize="small", va="bottom")
-    axes.set(xlabel="seconds of training", ylabel="held-out nats per character")
-    axes.legend()
+            axes.axhline(row["carried"], linestyle=next(across), color="grey", label=label)
+    axes.set(
+        xlabel="seconds of training",
+        ylabel="held-out nats per character (others' curves: in windows)",
+    )
+    figure.legend(loc="outside right upper", title="at the end, state carried")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
