@@ -46,7 +46,8 @@ def fresh_figures(
     """Train the best trial's options anew, with seeds that the search didn't use.
 
     Returns:
-        See ``fit_and_test``, by seed; kept in the study, so that no run is done twice.
+        See ``fit_and_test``, by seed; kept in the study, so that no run is done twice. One that was
+        stopped goes on.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -56,10 +57,12 @@ def fresh_figures(
     options = options_of(plan, best.params)
     key = f"fresh-{best.number}"
     seeds = range(plan.seeds, plan.seeds + num_seeds)
+    goes_on = key in study.user_attrs
     known: dict[str, Any] = dict(study.user_attrs.get(key, {}))
+    study.set_user_attr(key, known)
     left = [seed for seed in seeds if str(seed) not in known]
     folder = Path(plan.folder) / "best"
-    tasks = [(plan.config, options, seed, folder / f"seed-{seed}") for seed in left]
+    tasks = [(plan.config, options, seed, folder / f"seed-{seed}", goes_on) for seed in left]
     try:
         for _, figures in engine.do(fit_and_test, tasks):
             known[str(figures["seed"])] = figures

@@ -11,9 +11,11 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from charlm.checkpoint import newest, read
 from charlm.errors import UserError
 from charlm.sweep.checking import arguments_of
 from charlm.training.command_line import run
+from charlm.training.metrics_file import NAME, read_curves
 
 BITS = "bits_per_character"
 
@@ -30,6 +32,17 @@ class Watched(Callback):
         self.bits: list[float] = []
         self.pruned = False
 
+    def go_on_from(self, checkpoint: Path) -> None:
+        """Know the validations before a run's ``last.ckpt``; later ones will be done again."""
+        log = checkpoint.parent.parent
+        curves = read_curves(log) if (log / NAME).is_file() else {}
+        done = read(checkpoint)["global_step"]
+        steps, bits = curves.get(f"val/{BITS}", ([], []))
+        self.bits = [each for step, each in zip(steps, bits, strict=True) if step <= done]
+        if self.give_up is not None:
+            for number, each in enumerate(self.bits, start=1):
+                self.give_up(number, each)
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking:
             return
@@ -43,9 +56,14 @@ def fit(
     options: dict[str, str],
     seed: int,
     folder: Path,
+    goes_on: bool = False,
     give_up: Callable[[int, float], bool] | None = None,
 ) -> Watched:
-    """Train with a seed, in a folder whose earlier content, of a run that was killed, is removed.
+    """Train with a seed, in a folder of its own.
+
+    Args:
+        goes_on: where the folder's run was stopped or killed, from its last checkpoint. Else, and
+            without a checkpoint, what is in the folder is removed.
 
     Returns:
         The bits of its validations; ``best.ckpt`` is where the lowest of them was.
@@ -53,8 +71,13 @@ def fit(
     Raises:
         UserError: the run failed, and why.
     """
-    shutil.rmtree(folder, ignore_errors=True)
     watched = Watched(give_up)
+    checkpoint = last_checkpoint(folder) if goes_on else None
+    if checkpoint is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        options = options | {"ckpt_path": str(checkpoint)}
+        watched.go_on_from(checkpoint)
     of_the_run = {
         "seed_everything": str(seed),
         "trainer.default_root_dir": str(folder),
@@ -67,15 +90,23 @@ def fit(
     return watched
 
 
+def last_checkpoint(folder: Path) -> Path | None:
+    """Where the run stands that was begun in a folder; none where it wasn't written yet."""
+    try:
+        return newest(folder, ["last"])
+    except UserError:
+        return None
+
+
 def fit_and_test(
-    config: str | None, options: dict[str, str], seed: int, folder: Path
+    config: str | None, options: dict[str, str], seed: int, folder: Path, goes_on: bool
 ) -> dict[str, Any]:
-    """Train with a seed, and measure the best checkpoint on the test text.
+    """Train with a seed, as ``fit`` does, and measure the best checkpoint on the test text.
 
     Returns:
         ``seed``; ``val`` and ``test``, in bits per character.
     """
-    watched = fit(config, options, seed, folder)
+    watched = fit(config, options, seed, folder, goes_on)
     (checkpoint,) = folder.glob("lightning_logs/version_*/checkpoints/best.ckpt")
     with told_into(folder / "output.txt"):
         arguments = ["test", "--ckpt_path", str(checkpoint), "--trainer.logger=false"]

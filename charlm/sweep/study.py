@@ -79,7 +79,7 @@ def search(
         tell: called with each trial that is done, and how many then are.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the trials in hand are done again next time.
+        KeyboardInterrupt: Ctrl-C; the trials in hand go on next time.
         UserError: no trial has a result.
     """
     study = plan.open()

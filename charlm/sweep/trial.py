@@ -1,5 +1,7 @@
 """One trial of a search, in whatever process: ask for options, train with each seed, tell the bits."""
 
+import contextlib
+import shutil
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +10,17 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from charlm.errors import UserError
+from charlm.errors import Stopped, UserError
 from charlm.sweep.running import fit
 from charlm.sweep.space import Choices, Range, Space
 
 # Of the trials that halving compares, a third goes on.
 REDUCTION = 3
-# What a trial keeps beside its options: the task it is, why it failed, whether its process was
-# lost, and how often that of the trials before it was, whose options it has.
-TASK, SENTENCE, KILLED, REPEATS = "task", "sentence", "killed", "repeats"
+# What a trial keeps beside its options: the task it is, the bits of each seed that is done, why it
+# failed, whether it was stopped, and whether it ended before it was done, stopped or killed.
+TASK, BITS, SENTENCE, STOPPED, KILLED = "task", "bits", "sentence", "stopped", "killed"
+# The trial that goes on in its place keeps its number, and how often processes were killed so far.
+BEFORE, REPEATS = "before", "repeats"
 # So often a trial's process may be lost before the trial counts as failed.
 MAX_LOST = 3
 
@@ -99,16 +103,26 @@ def do_trial(plan: Plan, task: str) -> int:
         trial.report(bits, validation)
         return trial.should_prune()
 
-    bits = []
+    folder = Path(plan.folder) / f"trial-{trial.number}"
+    before = trial.user_attrs.get(BEFORE)
+    bits = trial.user_attrs.get(BITS, [])
     try:
-        for seed in range(plan.seeds):
-            folder = Path(plan.folder) / f"trial-{trial.number}" / f"seed-{seed}"
+        if before is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                folder.with_name(f"trial-{before}").rename(folder)
+        for seed in range(len(bits), plan.seeds):
             looks = give_up if plan.halving and seed == 0 else None
-            watched = fit(plan.config, options, seed, folder, looks)
-            bits.append(min(watched.bits))
+            own = folder / f"seed-{seed}"
+            watched = fit(plan.config, options, seed, own, before is not None, looks)
             if watched.pruned:
                 study.tell(trial, state=TrialState.PRUNED)
                 return trial.number
+            bits = [*bits, min(watched.bits)]
+            trial.set_user_attr(BITS, bits)
+    except (Stopped, KeyboardInterrupt):
+        trial.set_user_attr(STOPPED, True)
+        raise
     # Whatever a run fails by, the others are still worth doing.
     except Exception as error:
         sentence = (
@@ -117,13 +131,12 @@ def do_trial(plan: Plan, task: str) -> int:
         trial.set_user_attr(SENTENCE, " ".join(sentence.split()))
         study.tell(trial, state=TrialState.FAIL)
         return trial.number
-    trial.set_user_attr("bits", bits)
     study.tell(trial, statistics.mean(bits))
     return trial.number
 
 
 def again(study: optuna.Study, task: str | None = None) -> None:
-    """Have the trials whose process was lost done again, with the options they had.
+    """Have others go on with the trials that were stopped, or whose process was killed.
 
     Args:
         task: those of this task alone, where other trials are under way.
@@ -132,7 +145,7 @@ def again(study: optuna.Study, task: str | None = None) -> None:
         if task not in (None, lost.user_attrs.get(TASK)):
             continue
         trial = optuna.trial.Trial(study, lost._trial_id)
-        attempt = lost.user_attrs.get(REPEATS, 0) + 1
+        attempt = lost.user_attrs.get(REPEATS, 0) + (STOPPED not in lost.user_attrs)
         if attempt >= MAX_LOST:
             trial.set_user_attr(SENTENCE, f"Its process was lost {attempt} times: out of memory?")
         else:
@@ -140,7 +153,9 @@ def again(study: optuna.Study, task: str | None = None) -> None:
         study.tell(lost.number, state=TrialState.FAIL)
         # Without options it was lost before it had any: a new one takes its place.
         if attempt < MAX_LOST and lost.params:
-            study.enqueue_trial(lost.params, user_attrs={REPEATS: attempt})
+            bits = lost.user_attrs.get(BITS, [])
+            known = {BITS: bits, BEFORE: lost.number, REPEATS: attempt}
+            study.enqueue_trial(lost.params, user_attrs=known)
 
 
 def sampler_of(plan: Plan, study: optuna.Study, number: int) -> optuna.samplers.BaseSampler:

@@ -2,18 +2,22 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import lightning as L
 import optuna
 import pytest
 from helpers.resuming import in_a_process
 from helpers.running import Outcome, charlm
+from helpers.sweeping import results
+
+from charlm.sweep.running import Watched
 
 TINY = ("--config", "debug", "--data.max_chars", "1500", "--data.num_lanes", "4")
 TINY += ("--model.hidden_sizes", "[8]", "--trainer.max_epochs", "2", "--fresh_seeds", "0")
-RANDOM = (*TINY, "--model.learning_rate", "log(0.01, 1)", "--sampler", "random", "--trials", "3")
+RANDOM = (*TINY, "--model.learning_rate", "log(0.01, 1)", "--sampler", "random", "--trials", "2")
+RANDOM += ("--seeds", "2", "--checkpoint.every_n_train_steps", "5")
 
 pytestmark = pytest.mark.usefixtures("novel")
 
@@ -27,13 +31,6 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 def sweep(*options: object) -> Outcome:
     return charlm("sweep", *options)
-
-
-def results(folder: str) -> dict[float, float | None]:
-    """By learning rate, of the trials that weren't lost."""
-    study = optuna.load_study(storage=f"sqlite:///{folder}/sweep.db", study_name=folder)
-    kept = [trial for trial in study.trials if "killed" not in trial.user_attrs]
-    return {trial.params["model.learning_rate"]: trial.value for trial in kept}
 
 
 def trainings(folder: str) -> list[Path]:
@@ -65,18 +62,35 @@ def test_the_best_of_a_grid_is_a_configuration_and_is_measured_on_unseen_text() 
     assert "another sweep" in other.err
 
 
-def test_a_killed_sweep_goes_on_and_equals_an_undisturbed_one() -> None:
-    assert sweep(*RANDOM, "--folder", "whole").code == 0
-    child = in_a_process(lambda: sweep(*RANDOM, "--folder", "killed"))
-    deadline = time.monotonic() + 60
-    while len(trainings("killed")) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    outcome = sweep(*RANDOM, "--folder", "killed")
-    assert outcome.code == 0, outcome.err
-    assert len(results("whole")) == 3
-    assert results("killed") == results("whole")
+def struck(number: int) -> None:
+    """A sweep whose process gets a signal in its second trial, after the second seed's first epoch."""
+    watch = Watched.on_validation_end
+
+    def watch_and_strike(self: Watched, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        watch(self, trainer, pl_module)
+        if Path(trainer.default_root_dir).match("trial-1/seed-1") and len(self.bits) == 1:
+            os.kill(os.getpid(), number)
+
+    Watched.on_validation_end = watch_and_strike
+    os._exit(sweep(*RANDOM, "--folder", "struck").code)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_sweep_that_is_struck_goes_on_and_equals_an_undisturbed_one(
+    number: int, code: int
+) -> None:
+    """Ctrl-C leaves a checkpoint of its step, -9 one of three steps before."""
+    _, status = os.waitpid(in_a_process(lambda: struck(number)), 0)
+    assert os.waitstatus_to_exitcode(status) == code
+    assert len(trainings("struck")) == 4
+    for folder in ("struck", "whole"):
+        outcome = sweep(*RANDOM, "--folder", folder)
+        assert outcome.code == 0, outcome.err
+    assert results("struck") == results("whole")
+    assert len(results("whole")) == 2
+    told = Path("struck/trial-2/seed-1/output.txt").read_text(encoding="utf-8")
+    assert f"(step {8 if code == 130 else 5})" in told
+    assert len(trainings("struck")) == 4, "none is begun anew"
 
 
 @pytest.mark.slow
