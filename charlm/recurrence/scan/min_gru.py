@@ -9,7 +9,7 @@ Of a loss L let g = ∂L/∂h' through everything that comes after, and δ_z, δ
 
 δ_n = g * z
 δ_z = g * (n - h) * z * (1 - z) = δ_n * (n - h')
-∂L/∂h = g * (1 - z) = g - δ_n
+∂L/∂h = g * (1 - z)
 """
 
 from typing import Any
@@ -42,16 +42,16 @@ class MinGRUThroughTime(torch.autograd.Function):
     def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor, Tensor]:
         h_TBH, gates_TBG = ctx.saved_tensors
         z_TBH, n_TBH = gates_TBG.chunk(2, dim=2)
+        a_TBH, g_TBH = 1 - z_TBH, torch.empty_like(h_TBH)
+        a, e, g = a_TBH.unbind(), d_outputs_TBH.unbind(), g_TBH.unbind()
+        torch.add(e[-1], d_final_BH, out=g[-1])
+        for t in reversed(range(len(g) - 1)):
+            torch.addcmul(e[t], a[t + 1], g[t + 1], out=g[t])
         delta_TBG = torch.empty_like(gates_TBG)
         delta_z_TBH, delta_n_TBH = delta_TBG.chunk(2, dim=2)
-        e, z, delta_n = d_outputs_TBH.unbind(), z_TBH.unbind(), delta_n_TBH.unbind()
-        g = d_final_BH.clone()
-        for t in reversed(range(len(e))):
-            g += e[t]
-            torch.mul(g, z[t], out=delta_n[t])
-            g -= delta_n[t]
+        torch.mul(g_TBH, z_TBH, out=delta_n_TBH)
         torch.sub(n_TBH, h_TBH, out=delta_z_TBH).mul_(delta_n_TBH)
-        return delta_TBG, g
+        return delta_TBG, a[0] * g[0]
 
 
 def unroll(
