@@ -81,16 +81,18 @@ def sweep(
     from charlm.sweep.study import begin, search
     from charlm.sweep.trial import Plan
 
-    check(base, space, needs_test=fresh_seeds > 0)
     root = folder.resolve()
     try:
-        with Engine(jobs, scheduler) as engine, locked(root):
-            url = storage or f"sqlite:///{root / 'sweep.db'}"
-            plan = Plan(base, space, seeds, sampler, halving, str(root), url, folder.name)
-            number = begin(plan, trials if trials or sampler == "grid" else 20)
-            screen = Screen(number, space, plan.open())
-            study = search(plan, number, engine, screen.trial)
-            screen.end(plan, study, root, fresh_seeds, engine)
+        with Engine(jobs, scheduler) as engine:
+            engine.load("charlm.sweep.trial")
+            check(base, space, needs_test=fresh_seeds > 0)
+            with locked(root):
+                url = storage or f"sqlite:///{root / 'sweep.db'}"
+                plan = Plan(base, space, seeds, sampler, halving, str(root), url, folder.name)
+                number = begin(plan, trials if trials or sampler == "grid" else 20)
+                screen = Screen(number, space, plan.open())
+                study = search(plan, number, engine, screen.trial)
+                screen.end(plan, study, root, fresh_seeds, engine)
     except Timeout as error:
         raise UserError(
             f"Another charlm sweep is at work in {folder}: wait for its end."

@@ -1,12 +1,14 @@
 """Where tasks are done: in processes of this machine, or on a cluster that has a Dask scheduler."""
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -50,6 +52,7 @@ class Engine:
         self.scheduler = scheduler
         self.is_stopping = False
         self._open = contextlib.ExitStack()
+        self._loading: Any = iter(())
 
     def __enter__(self) -> "Engine":
         with contextlib.ExitStack() as opened:
@@ -77,6 +80,21 @@ class Engine:
         if self.where["backend"] != "loky" or again:
             raise KeyboardInterrupt
         self._stop_file.touch()
+
+    def load(self, module: str) -> None:
+        """Have new processes of this machine import a module, while this one does something else."""
+        if self.where["backend"] == "loky":
+            parent = (os.getpid(), self._stop_file)
+            call = joblib.delayed(_in_worker)(parent, 0, _load, (module,))
+            with joblib.parallel_config(**self.where):
+                loading = joblib.Parallel(return_as="generator_unordered")
+                self._loading = loading([call] * self.where["n_jobs"])
+            self._open.callback(self._end_loading)
+
+    def _end_loading(self) -> None:
+        """A mistake that was found meanwhile doesn't wait for it."""
+        with warnings.catch_warnings(action="ignore"):  # joblib's, that it is too early
+            self._loading.close()
 
     def do(
         self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
@@ -115,6 +133,8 @@ class Engine:
     def _once(
         self, function: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]
     ) -> Iterator[tuple[int, Any]]:
+        for _ in self._loading:
+            pass
         is_local = self.where["backend"] == "loky"
         parent = (os.getpid(), self._stop_file) if is_local else None
         calls = (
@@ -147,6 +167,10 @@ def is_lost(error: Exception) -> bool:
     """Whether it tells of a process that ended before its task."""
     # Dask's own, by name: it needn't be installed.
     return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
+
+
+def _load(module: str) -> None:
+    importlib.import_module(module)
 
 
 def _in_worker(

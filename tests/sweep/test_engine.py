@@ -34,6 +34,13 @@ def wait(folder):
     finally:
         (Path(folder) / f"stopped-{os.getpid()}").touch()
 """
+LOADED = """
+import os, time
+from pathlib import Path
+
+(Path({!r}) / f"loaded-{{os.getpid()}}").touch()
+time.sleep(1)
+"""
 STOPPED = """
 import sys
 from charlm.sweep.engine import Engine
@@ -80,6 +87,18 @@ def test_a_signal_to_the_parent_stops_its_workers_once(tasks: Path, number: int)
     assert (out, parent.returncode) == ("stopped\n", 0)
     # The third is never begun.
     assert len(list(tasks.glob("waits-*"))) == len(list(tasks.glob("stopped-*"))) == 2
+
+
+def test_processes_load_a_module_while_this_one_does_something_else(tasks: Path) -> None:
+    (tasks / "loaded.py").write_text(LOADED.format(str(tasks)), encoding="utf-8")
+    with Engine(2) as engine:
+        engine.load("loaded")
+        assert len(list(engine.do(os.getpid, [()] * 4))) == 4
+        assert len(list(tasks.glob("loaded-*"))) in (1, 2)
+    # A mistake that is found meanwhile ends it.
+    with pytest.raises(UserError, match="a mistake"), Engine(2) as engine:
+        engine.load("loaded")
+        raise UserError("a mistake")
 
 
 def test_without_workers_tasks_are_done_in_this_process() -> None:
