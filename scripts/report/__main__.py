@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.dry_run:
             for task in scheduling.left(todo, options.keep):
-                print(getattr(task, "command", f"(measure {task.name})"))
+                print(task.command)
             return 0
         if not options.render:
             copying.write(tasks.FOLDER)
@@ -93,15 +93,11 @@ def entries_of(scale: Scale, keep: bool) -> list[page.Entry]:
 def write(entries: list[page.Entry], scale: Scale, folder: Path) -> list[Path]:
     """The page of all results of a scale, as HTML and as Markdown with its pictures."""
     done = [entry for entry in entries if entry.found is not None]
-    others = {
-        task.path
-        for entry in done
-        for task in entry.question.tasks(scale)
-        if task.is_by_other_code()
-    }
+    tasks_done = {task.path: task for entry in done for task in entry.question.tasks(scale)}
+    num_others = sum(task.is_by_other_code() for task in tasks_done.values())
     files = {
-        folder / f"{scale.name}.html": page.html(entries, scale, len(others)),
-        folder / f"{scale.name}.md": page.markdown(entries, scale, scale.name, len(others)),
+        folder / f"{scale.name}.html": page.html(entries, scale, num_others),
+        folder / f"{scale.name}.md": page.markdown(entries, scale, num_others),
     }
     for entry in done:
         path = folder / scale.name / f"{entry.question.name}.svg"

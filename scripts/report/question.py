@@ -1,15 +1,15 @@
 """A question of the report: what is run for it, and what the results are made to say."""
 
-import math
 import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from matplotlib.figure import Figure
 
-from scripts.report.statistics import compare, spread
+from scripts.report import picture
+from scripts.report.statistics import higher, number, spread
 from scripts.report.tasks import Measure, Result, Run, Scale, Task, Variant
 
 
@@ -23,9 +23,10 @@ class Table(NamedTuple):
 
 # Sentences, and whether the results bear them out.
 Claims = dict[str, bool]
-
-# The header of ``Found.held_out_cells``.
-HELD_OUT = ("best held-out bits", "at epoch", "held-out bits at the end")
+# By the variant's label, one a seed.
+Runs = Mapping[str, Sequence[Run]]
+# By their headers, what gives a variant's cell: a text, or figures over seeds.
+Columns = Mapping[str, Callable[[str], str | list[float]]]
 
 
 @dataclass(frozen=True)
@@ -44,32 +45,52 @@ class Found:
         """Training perplexity at the end, a seed each, of the runs that reached it."""
         return [run["perplexity"] for run in self.runs[label] if run["stopped"] is None]
 
-    def stopped(self, label: str) -> int:
-        """How many runs ended with a loss or weights that were no numbers any more."""
-        return sum(run["stopped"] is not None for run in self.runs[label])
-
     def held_out(self, label: str) -> list[float]:
-        """Held-out bits per character at the end."""
+        """Held-out bits per character at the end, of those runs."""
         return [run["held_out"][-1][1] for run in self.runs[label] if run["stopped"] is None]
 
-    def best_held_out(self, label: str) -> list[tuple[float, float]]:
-        """(bits, epoch) of each run's best held-out bits per character."""
-        return [min((y, x) for x, y in run["held_out"]) for run in self.runs[label]]
+    def best_held_out(self, label: str) -> list[float]:
+        """Each run's best held-out bits per character."""
+        return [min(bits for _, bits in run["held_out"]) for run in self.runs[label]]
 
-    def held_out_cells(self, label: str) -> tuple[str, str, str]:
-        """Three cells of a table: the best held-out bits, their epoch, the bits at the end."""
-        best = self.best_held_out(label)
-        epoch = statistics.mean([epoch for _, epoch in best])
-        return spread([bits for bits, _ in best]), f"{epoch:.0f}", spread(self.held_out(label))
+    def best_epoch(self, label: str) -> str:
+        """The epoch of each run's best held-out bits, the mean over seeds."""
+        best = [min((bits, epoch) for epoch, bits in run["held_out"]) for run in self.runs[label]]
+        return f"{statistics.mean(epoch for _, epoch in best):.0f}"
 
     def memorised(self, label: str) -> bool:
         """Whether held-out text was better predicted before the end."""
-        best = [bits for bits, _ in self.best_held_out(label)]
-        return compare(self.held_out(label) or [math.inf], best) == "higher"
+        return higher(self.held_out(label), self.best_held_out(label))
 
     def speed(self, label: str) -> list[float]:
         """Training characters per second."""
         return [run["characters_per_second"] for run in self.runs[label]]
+
+    # Of tables
+
+    def mean_speed(self, label: str) -> str:
+        return number(statistics.fmean(self.speed(label)))
+
+    def learning(self) -> Columns:
+        """How well the training text was learned, and the held-out text."""
+        return {
+            "perplexity": self.perplexity,
+            "best held-out bits": self.best_held_out,
+            "at epoch": self.best_epoch,
+            "held-out bits at the end": self.held_out,
+        }
+
+    def table(self, first: str, columns: Columns, note: str = "") -> Table:
+        """A row for each variant.
+
+        Args:
+            first: the header of the labels.
+        """
+        rows = []
+        for label in self.runs:
+            cells = [cell(label) for cell in columns.values()]
+            rows.append((label, *(c if isinstance(c, str) else spread(c) for c in cells)))
+        return Table((first, *columns), rows, note)
 
 
 class Question(ABC):
@@ -93,7 +114,7 @@ class Question(ABC):
         """The training runs, by the label that they have in tables and pictures."""
         return {}
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
+    def measures(self, runs: Runs) -> list[Measure]:
         """What is measured beside, on the runs by label."""
         return []
 
@@ -105,9 +126,11 @@ class Question(ABC):
     def claims(self, found: Found) -> Claims:
         """What the answer rests on."""
 
-    @abstractmethod
     def draw(self, found: Found) -> Figure:
-        """The picture."""
+        """The picture: if nothing else is said, of the training perplexity."""
+        drawn, ax = picture.figure()
+        picture.training(ax, found.runs)
+        return drawn
 
     # What the report does with it
 
@@ -124,12 +147,12 @@ class Question(ABC):
 
     def found(self, scale: Scale, keep: bool = False) -> Found | None:
         """All results, or None as long as one is missing."""
-        runs = self.runs(scale)
-        run_results = {label: [run.result(keep) for run in seeds] for label, seeds in runs.items()}
-        measured = {each.name: each.result(keep) for each in self.measures(runs)}
-        if None in measured.values() or any(None in seeds for seeds in run_results.values()):
+        results = {task.path: task.result(keep) for task in self.tasks(scale)}
+        done = {path: result for path, result in results.items() if result is not None}
+        if len(done) < len(results):
             return None
+        runs = self.runs(scale)
         return Found(
-            {label: [run for run in seeds if run] for label, seeds in run_results.items()},
-            {name: result for name, result in measured.items() if result},
+            {label: [done[run.path] for run in seeds] for label, seeds in runs.items()},
+            {each.name: done[each.path] for each in self.measures(runs)},
         )

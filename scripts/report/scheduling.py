@@ -8,7 +8,7 @@ from tqdm import tqdm
 from charlm.errors import UserError
 from charlm.sweep.engine import Engine, WorkerLost
 from scripts.report import running
-from scripts.report.tasks import Measure, Run, Task
+from scripts.report.tasks import ROOT, Measure, Run, Task
 
 
 def left(tasks: Iterable[Task], keep: bool) -> list[Task]:
@@ -56,7 +56,8 @@ def units(run: Run) -> int:
 
 
 def stage(engine: Engine, tasks: Sequence[Task], keep: bool, bar: "tqdm[None]") -> None:
-    for place, result in engine.do(running.perform, [task.call(keep) for task in tasks]):
+    calls = [(str(ROOT), *task.call(keep)) for task in tasks]
+    for place, result in engine.do(running.perform, calls):
         tasks[place].save(result)
         bar.set_postfix_str(tasks[place].name)
         bar.update()

@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
-# Less than this part of the other is no difference worth a word.
-SMALLEST = 0.01
+# Less than this part of the other is no difference worth a word; of a single seed, less than that.
+SMALLEST, SMALLEST_OF_ONE = 0.01, 0.05
 
 Verdict = Literal["lower", "higher", "alike"]
 
@@ -22,35 +22,39 @@ def deviation(values: Sequence[float]) -> float:
     return statistics.stdev(values) if math.isfinite(sum(values)) else math.inf
 
 
-def compare(ours: Sequence[float], theirs: Sequence[float]) -> Verdict:
+def error_of_mean(values: Sequence[float]) -> float:
+    return deviation(values) / math.sqrt(len(values))
+
+
+def compare(ours: Sequence[float], theirs: Sequence[float], paired: bool = False) -> Verdict:
     """Whether the mean of ``ours`` is below or above that of ``theirs``.
 
     They differ if the means are further apart than two standard errors of their difference, and
     than one in a hundred. With one seed there is no error to be known: then than one in twenty.
-    An infinite mean is above any other.
+    An infinite mean is above any other, and so is that of no values: of runs that have all burst.
+
+    Args:
+        paired: they belong together one by one, such as two figures of the same network, so that
+            the error is that of the mean of their differences.
     """
+    ours, theirs = ours or [math.inf], theirs or [math.inf]
     difference = mean(ours) - mean(theirs)
-    if not math.isfinite(difference):
-        return "alike" if math.isnan(difference) else "lower" if difference < 0 else "higher"
-    single = min(len(ours), len(theirs)) < 2
-    error = math.hypot(
-        deviation(ours) / math.sqrt(len(ours)), deviation(theirs) / math.sqrt(len(theirs))
-    )
-    least = max(2 * error, (0.05 if single else SMALLEST) * abs(mean(theirs)))
-    if abs(difference) <= least:
-        return "alike"
-    return "lower" if difference < 0 else "higher"
+    if math.isfinite(difference):
+        error = math.hypot(error_of_mean(ours), error_of_mean(theirs))
+        if paired:
+            error = error_of_mean([a - b for a, b in zip(ours, theirs, strict=True)])
+        smallest = SMALLEST_OF_ONE if min(len(ours), len(theirs)) < 2 else SMALLEST
+        if abs(difference) <= max(2 * error, smallest * abs(mean(theirs))):
+            return "alike"
+    return "lower" if difference < 0 else "higher" if difference > 0 else "alike"
 
 
-def compare_pairs(ours: Sequence[float], theirs: Sequence[float]) -> Verdict:
-    """The same of figures that belong together one by one, such as two of the same network: here
-    the error is that of the mean of their differences."""
-    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
-    error = deviation(differences) / math.sqrt(len(differences))
-    least = max(2 * error, (0.05 if len(ours) < 2 else SMALLEST) * abs(mean(theirs)))
-    if abs(mean(differences)) <= least:
-        return "alike"
-    return "lower" if mean(differences) < 0 else "higher"
+def lower(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    return compare(ours, theirs) == "lower"
+
+
+def higher(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    return compare(ours, theirs) == "higher"
 
 
 def number(value: float, digits: int = 3) -> str:

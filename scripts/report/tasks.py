@@ -5,18 +5,19 @@ and the code. A task whose file is there and still true isn't done again.
 """
 
 import hashlib
-import importlib.util
+import inspect
 import json
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import charlm
 from charlm.text.files import atomic_writer
+from scripts.report import running
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = "charlm/configs/exercise.yaml"
@@ -33,9 +34,6 @@ class Scale:
     name: str
     epochs: int
     seeds: int
-
-    def num_epochs(self, share: float) -> int:
-        return max(2, round(self.epochs * share))
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,8 @@ class Variant:
 
     def runs(self, scale: Scale) -> "list[Run]":
         num_seeds = self.seeds if self.seeds and scale.name == "full" else scale.seeds
-        return [Run(self, seed, scale.num_epochs(self.share)) for seed in range(num_seeds)]
+        epochs = max(2, round(scale.epochs * self.share))
+        return [Run(self, seed, epochs) for seed in range(num_seeds)]
 
 
 class Task(ABC):
@@ -64,17 +63,19 @@ class Task(ABC):
 
     name: str
     settings: dict[str, Any]
+    # What does it. On its module, and on all of charlm, the result depends.
+    function: Callable[..., Result]
 
-    # The module that measures: with all of charlm, the code that the result depends on.
-    module: str
-
-    @property
-    def code(self) -> str:
-        return digest(package_code(), module_code(self.module))
+    # As it is told to a reader.
+    command: str
 
     @abstractmethod
     def call(self, keep: bool) -> tuple[Any, ...]:
-        """What ``running.perform`` is called with."""
+        """The function, and its arguments by place."""
+
+    @property
+    def code(self) -> str:
+        return digest(package_code(), module_code(self.function))
 
     @cached_property
     def key(self) -> str:
@@ -91,9 +92,8 @@ class Task(ABC):
             content = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        if content.get("settings") != self.settings:
-            return None
-        if content.get("code") != self.code and not keep:
+        is_ours = content.get("settings") == self.settings
+        if not is_ours or (content.get("code") != self.code and not keep):
             return None
         result: Result = content["result"]
         return result
@@ -111,19 +111,16 @@ class Task(ABC):
 class Run(Task):
     """``charlm fit`` with a variant's options, one seed."""
 
-    module = "scripts.report.running"
-
     def __init__(self, variant: Variant, seed: int, epochs: int) -> None:
         self.variant, self.seed, self.epochs = variant, seed, epochs
+        self.function = running.train
         self.name = f"{variant.name}-{epochs}-epochs-seed-{seed}"
-        self.settings = {
-            "options": {key: variant.options[key] for key in sorted(variant.options)},
-            "seed": seed,
-            "epochs": epochs,
-        }
+        options = {key: variant.options[key] for key in sorted(variant.options)}
+        self.settings = {"options": options, "seed": seed, "epochs": epochs}
+        self.command = shlex.join(["charlm", *self.arguments])
 
     def call(self, keep: bool) -> tuple[Any, ...]:
-        return str(ROOT), "train", self.arguments, str(self.folder), digest(self.key, self.code)
+        return self.function, self.arguments, str(self.folder), digest(self.key, self.code)
 
     @property
     def folder(self) -> Path:
@@ -139,11 +136,8 @@ class Run(Task):
             "trainer.default_root_dir": str(self.folder),
             "seed_everything": self.seed,
         }
-        return ["fit", "--config", CONFIG, *(option(*item) for item in options.items())]
-
-    @property
-    def command(self) -> str:
-        return shlex.join(["charlm", *self.arguments])
+        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in options.items()}
+        return ["fit", "--config", CONFIG, *(f"--{name}={text}" for name, text in texts.items())]
 
 
 class Measure(Task):
@@ -160,13 +154,13 @@ class Measure(Task):
         self,
         name: str,
         function: Callable[..., Result],
-        runs: "list[Run] | None" = None,
+        runs: Sequence[Run] = (),
         alone: bool = False,
         **arguments: Any,
     ) -> None:
         self.name, self.function, self.alone = name, function, alone
-        self.runs, self.arguments = runs or [], arguments
-        self.module = function.__module__
+        self.runs, self.arguments = runs, arguments
+        self.command = f"(measure {name})"
         self.settings = {
             "function": f"{function.__module__}.{function.__qualname__}",
             "runs": [run.key for run in self.runs],
@@ -179,12 +173,7 @@ class Measure(Task):
 
     def call(self, keep: bool) -> tuple[Any, ...]:
         results = [run.result(keep) or {} for run in self.runs]
-        return str(ROOT), "measure", self.settings["function"], results, self.arguments
-
-
-def option(name: str, value: Any) -> str:
-    """``--name=value``, as the command line reads it."""
-    return f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        return partial(self.function, **self.arguments), results
 
 
 def digest(*parts: str) -> str:
@@ -196,14 +185,11 @@ def package_code() -> str:
     """A digest of charlm's files, wherever it is installed."""
     package = Path(charlm.__file__).parent
     files = sorted(each for kind in ("*.py", "*.yaml") for each in package.rglob(kind))
-    names = [str(file.relative_to(package)) for file in files]
-    return digest(*names, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
+    names = [file.relative_to(package).as_posix() for file in files]
+    return digest(*names, *(file.read_text(encoding="utf-8") for file in files))
 
 
 @cache
-def module_code(name: str) -> str:
-    """A digest of a module's file."""
-    found = importlib.util.find_spec(name)
-    assert found is not None
-    assert found.origin is not None
-    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+def module_code(function: Callable[..., Any]) -> str:
+    """A digest of the file that a function stands in."""
+    return digest(Path(inspect.getfile(function)).read_text(encoding="utf-8"))

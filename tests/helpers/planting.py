@@ -46,7 +46,7 @@ def run(
 def measured(name: str) -> dict[str, dict[str, Any]]:
     """What each question measures beside its runs, in an ordinary world."""
     nats = [[2.5, *[2.0] * (len(LENGTHS) - 1)]] * SEEDS
-    prefixes = {"nats": nats, "first": nats, "places": 350}
+    prefixes = {"nats": nats, "places": 350}
     flow = [[0.8**k for k in range(64)]] * SEEDS
     figures = {"repeated": [0.1] * SEEDS, "copied": [0.1] * SEEDS, "words": [0.8] * SEEDS}
     draws = {**figures, "entropy": [1.0] * SEEDS, "text": "time traveller and so on"}
@@ -121,10 +121,6 @@ def measured(name: str) -> dict[str, dict[str, Any]]:
                 "bptt": [1.0, 1.1, 1.3, 1.6, 2.0, 2.5],
                 "rtrl": [1.0, 2.0, 8.0, 60.0, 400.0, 1300.0],
                 "difference": 1e-15,
-                "multiply_adds": {
-                    "bptt": [1, 2, 4, 10, 30, 60],
-                    "rtrl": [10, 100, 1000, 10_000, 100_000, 400_000],
-                },
             },
         },
     }

@@ -21,8 +21,9 @@ from helpers.running import charlm
 from charlm.training.metrics_file import read_curves
 from scripts.report import __main__ as report
 from scripts.report import page, running, scheduling, tasks
+from scripts.report.measures import graph, steps
 from scripts.report.questions import QUESTIONS
-from scripts.report.tasks import ROOT, Measure, Run, Scale, Variant
+from scripts.report.tasks import ROOT, Run, Scale, Variant
 
 SCALE = Scale("custom", epochs=4, seeds=1)
 
@@ -226,8 +227,7 @@ def test_the_code_is_that_of_all_of_charlm_and_of_the_measuring_module(
     with open(copy / "cells" / "rnn.py", "a", encoding="utf-8") as file:
         file.write("# changed\n")
     assert tasks.package_code.__wrapped__() != before
-    first, second = (tasks.module_code(f"scripts.report.measures.{n}") for n in ("steps", "graph"))
-    assert first != second
+    assert tasks.module_code(steps.step_lengths) != tasks.module_code(graph.undetached)
 
 
 @pytest.mark.usefixtures("here", "novel")
@@ -320,14 +320,6 @@ def test_one_path_one_task() -> None:
         assert by_path.setdefault(task.path, task.key) == task.key
 
 
-def test_measures_are_found_by_the_worker() -> None:
-    for task in all_tasks(SCALE):
-        if isinstance(task, Measure):
-            module, _, name = task.settings["function"].rpartition(".")
-            assert callable(getattr(sys.modules[module], name))
-            assert json.loads(json.dumps(task.settings)) == task.settings
-
-
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
 def test_every_run_is_an_accepted_command(question: Any) -> None:
     """The options as the command line reads them, one variant of each kind of option."""
@@ -378,7 +370,7 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(
         "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )
     assert browser.execute_script(
-        "return [...document.querySelectorAll('nav a')].every("
+        "return [...document.querySelectorAll('ol a')].every("
         "a => document.querySelector(a.getAttribute('href')))"
     )
 
@@ -390,13 +382,13 @@ def test_the_page_is_small_enough_to_be_kept(entries: list[page.Entry]) -> None:
 
 
 def test_markdown_says_the_same(entries: list[page.Entry]) -> None:
-    text = page.markdown(entries, SCALE, "custom")
+    text = page.markdown(entries, SCALE)
     for question in QUESTIONS:
         own = found(question.name)
         assert f"## {question.title}\n" in text
         assert f"> {question.answer}\n" in text
         assert f"](custom/{question.name}.svg)" in text
-        assert f"#{page.anchor(question.title)})" in text
+        assert f"[{question.title}](#{question.name})" in text
         for row in question.table(own).rows:
             assert f"| {' | '.join(row)} |" in text
 

@@ -5,19 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from charlm import reference
 from charlm.model import CharLM, ModelState
 from charlm.training.truncation import run_again
+from scripts.report.measures.by_hand import judge_of
 
 T, B, V, H = 35, 32, 28, 128
-
-
-def arrays(module: nn.Module) -> Any:
-    """Its parameters by name, for the reference."""
-    return {name: weight.detach().numpy() for name, weight in module.named_parameters()}
 
 
 def model_and_ids(windows: int) -> tuple[CharLM, Tensor]:
@@ -64,10 +60,7 @@ def undetached(runs: list[dict[str, Any]], windows: int) -> dict[str, Any]:
     result["update_error"] = message(
         lambda: window_loss(model, ids, 1, state)[0].backward(retain_graph=True)
     )
-    return result | {
-        "detached": costs(windows, keep=False),
-        "kept": costs(windows, keep=True),
-    }
+    return result | {"detached": costs(windows, keep=False), "kept": costs(windows, keep=True)}
 
 
 def message(action: Any) -> str | None:
@@ -111,16 +104,11 @@ def costs(windows: int, keep: bool) -> dict[str, list[float]]:
 
 def against_reference(runs: list[dict[str, Any]], k1: int, k2: int) -> dict[str, Any]:
     """The largest difference between our BPTT(k1, k2) and the reference's over ten updates, relative
-    to the largest gradient; and from the full gradient, where k2 cuts."""
+    to the largest gradient."""
     torch.manual_seed(0)
     model = CharLM(V, hidden_sizes=[16], initialisation="uniform").double()
     ids_NB = torch.randint(V, (10 * k1 + 1, 4))
-    output = model.output
-    judge = reference.LanguageModel(
-        [reference.RNN(**arrays(model.cells[0]))],
-        output.weight.detach().numpy(),
-        output.bias.detach().numpy(),
-    )
+    judge = judge_of(model, reference.RNN)
     state, ids_BS, worst = None, None, 0.0
     evaluations = reference.truncated_updates(
         judge, ids_NB[:-1].numpy(), ids_NB[1:].numpy(), None, k1, k2

@@ -31,35 +31,31 @@ def difference(dtype: torch.dtype) -> dict[str, float]:
     ids_TB = torch.randint(V, (T + 1, B))
 
     def logits_and_gradient(model: CharLM) -> tuple[torch.Tensor, torch.Tensor]:
+        model.zero_grad()
         logits_TBV, _ = model(ids_TB[:-1])
         F.cross_entropy(logits_TBV.flatten(0, 1), ids_TB[1:].flatten()).backward()
         gradient = model.cells[0].weight_ih.grad
         assert gradient is not None
         return logits_TBV.detach(), gradient
 
+    def distances() -> tuple[float, float]:
+        ours, theirs = logits_and_gradient(embedded), logits_and_gradient(one_hot)
+        of_logits, of_gradient = (
+            float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, theirs, strict=True)
+        )
+        return of_logits, of_gradient
+
     options: dict[str, Any] = {"hidden_sizes": [H], "initialisation": "uniform"}
     embedded = CharLM(V, encoding="embedding", embedding_size=E, **options).to(dtype)
     one_hot = CharLM(V, **options).to(dtype)
-    assert embedded.embedding is not None
-    table_VE = embedded.embedding.weight
-
-    def distance(a: torch.Tensor, b: torch.Tensor) -> float:
-        return float((a - b).abs().max() / b.abs().max())
-
     # The other weights are the same in both.
-    weights = {k: v for k, v in embedded.state_dict().items() if k != "embedding.weight"}
-    folded = weights["layers.0.weight_ih"] @ table_VE.detach().t()
+    weights = embedded.state_dict()
+    table_VE = weights.pop("embedding.weight")
+    folded = weights["layers.0.weight_ih"] @ table_VE.t()
     one_hot.load_state_dict(weights | {"layers.0.weight_ih": folded})
-    result = {"folded": distance(logits_and_gradient(embedded)[0], logits_and_gradient(one_hot)[0])}
-
-    embedded.zero_grad()
-    one_hot.zero_grad()
-    with torch.no_grad():
-        table_VE.copy_(torch.eye(V))
+    of_folded, _ = distances()
+    # The state's tensors are the model's own.
+    table_VE.copy_(torch.eye(V))
     one_hot.load_state_dict(weights)
-    logits, gradient = logits_and_gradient(embedded)
-    one_hot_logits, one_hot_gradient = logits_and_gradient(one_hot)
-    return result | {
-        "identity": distance(logits, one_hot_logits),
-        "gradient": distance(gradient, one_hot_gradient),
-    }
+    of_logits, of_gradient = distances()
+    return {"folded": of_folded, "identity": of_logits, "gradient": of_gradient}

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import statistics
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 from charlm.model import CharLM
 from charlm.recurrence import fastest
 from scripts.benchmarks import contestants
+from scripts.benchmarks.timing import Step, interleave
 
 # What an operator counts as: the first of these that its name has a part of.
 KINDS = (
@@ -26,10 +25,11 @@ KINDS = (
 )  # fmt: skip
 OTHER = "other arithmetic"
 OVERHEAD = "between operators"
+ITERATIONS = 8  # that are profiled
 
 
 def contest(
-    runs: list[dict[str, Any]], sizes: list[int], rounds: int, iterations: int
+    runs: list[dict[str, Any]], sizes: list[int], rounds: int, seconds: float
 ) -> dict[str, Any]:
     """Every way to do one iteration, in turn, on one thread.
 
@@ -42,43 +42,35 @@ def contest(
         for size in sizes:
             makers = contestants.contestants(name, size, "cpu")
             steps = {way: make() for way, make in makers.items()}
-            seconds: dict[str, list[float]] = {way: [] for way in steps}
-            for _ in range(rounds):
-                for way, step in steps.items():
-                    step()
-                    start = time.perf_counter()
-                    for _ in range(iterations):
-                        step()
-                    seconds[way].append((time.perf_counter() - start) / iterations)
-            result["ways"][f"{name} {size}"] = {
-                way: 1e3 * statistics.median(values) for way, values in seconds.items()
-            }
+            timed = interleave(steps, rounds, seconds, "cpu")
+            medians = {way: 1e3 * each.median for way, each in timed.items()}
+            result["ways"][f"{name} {size}"] = medians
             model = CharLM(contestants.V, hidden_sizes=[size], cell=name)
             result["auto"][f"{name} {size}"] = fastest(model.cells[0], torch.device("cpu"))
             if size == sizes[0]:
                 for way in ("book", "torch"):
-                    result["shares"][f"{name} {way}"] = shares(steps[way], iterations)
+                    result["shares"][f"{name} {way}"] = shares(steps[way], medians[way] / 1e3)
     return result
 
 
-def shares(step: Any, iterations: int) -> dict[str, float]:
+def shares(step: Step, wall: float) -> dict[str, float]:
     """The parts of an iteration's time that its operators take, by kind, and the rest: Python, the
-    graph's bookkeeping, the calls."""
-    start = time.perf_counter()
-    for _ in range(iterations):
-        step()
-    wall = (time.perf_counter() - start) / iterations
+    graph's bookkeeping, the calls.
+
+    Args:
+        wall: an iteration's seconds without the profiler.
+    """
     with quiet(), profile(activities=[ProfilerActivity.CPU]) as profiled:
-        for _ in range(iterations):
+        for _ in range(ITERATIONS):
             step()
     events = [event for event in profiled.key_averages() if event.key.startswith("aten::")]
     seconds = dict.fromkeys([kind for kind, _ in KINDS] + [OTHER], 0.0)
     for event in events:
-        seconds[kind_of(event.key)] += event.self_cpu_time_total / 1e6 / iterations
+        seconds[kind_of(event.key)] += event.self_cpu_time_total / 1e6 / ITERATIONS
     # The profiler itself takes time with every call: what it saw is scaled to no more than all.
     scale = min(1.0, wall / max(sum(seconds.values()), 1e-12))
     result = {kind: value * scale / wall for kind, value in seconds.items()}
-    calls = sum(event.count for event in events) / iterations
+    calls = sum(event.count for event in events) / ITERATIONS
     return result | {OVERHEAD: max(0.0, 1 - sum(result.values())), "calls": calls}
 
 

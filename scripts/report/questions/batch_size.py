@@ -1,18 +1,13 @@
 """Why `updater(batch_size=1)`."""
 
-from collections.abc import Mapping, Sequence
-
-from matplotlib.figure import Figure
-
-from scripts.report import picture
-from scripts.report.measures import steps
-from scripts.report.question import Claims, Found, Question, Table
-from scripts.report.statistics import compare, number, spread
-from scripts.report.tasks import Measure, Run, Variant
+from scripts.report.measures.steps import step_lengths
+from scripts.report.question import Claims, Found, Question, Runs, Table
+from scripts.report.statistics import higher, number, spread
+from scripts.report.tasks import Measure, Variant
 from scripts.report.variants import BASE
 
 ONE, DIVIDED = "batch_size=1: learning rate 1", "batch_size=32: learning rate 1/32"
-WAYS = {ONE: "mean, batch_size=1", DIVIDED: "mean, batch_size=32"}
+WAYS = {"mean, batch_size=1": ONE, "mean, batch_size=32": DIVIDED}
 
 
 class BatchSize(Question):
@@ -27,21 +22,16 @@ class BatchSize(Question):
     def variants(self) -> dict[str, Variant]:
         return {ONE: BASE, DIVIDED: Variant("rnn-128-lr-1-32", {"model.learning_rate": 1 / 32})}
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
-        return [Measure("step-lengths", steps.step_lengths, learning_rate=1.0)]
+    def measures(self, runs: Runs) -> list[Measure]:
+        return [Measure("step-lengths", step_lengths, learning_rate=1.0)]
 
     def table(self, found: Found) -> Table:
-        measured = found.measures["step-lengths"]
-        trained = {way: spread(found.perplexity(label)) for label, way in WAYS.items()}
-        rows = [
-            (
-                f"loss: {way}",
-                number(each["length"]),
-                number(each["ratio"], 4),
-                trained.get(way, "as the first" if abs(each["ratio"] - 1) < 1e-3 else "–"),
-            )
-            for way, each in measured.items()
-        ]
+        rows = []
+        for way, step in found.measures["step-lengths"].items():
+            trained = "as the first" if abs(step["ratio"] - 1) < 1e-3 else "–"
+            if way in WAYS:
+                trained = spread(found.perplexity(WAYS[way]))
+            rows.append((f"loss: {way}", number(step["length"]), number(step["ratio"], 4), trained))
         header = ("", "length of the first step", "to the first", "perplexity after training")
         return Table(header, rows)
 
@@ -55,22 +45,11 @@ class BatchSize(Question):
 
     def claims(self, found: Found) -> Claims:
         ratios = {way: each["ratio"] for way, each in found.measures["step-lengths"].items()}
+        divided, all_characters = ratios["mean, batch_size=32"], ratios["sum, batch_size=1120"]
         return {
-            "divided once more, a step is 32 times shorter": abs(
-                1 / ratios["mean, batch_size=32"] - 32
-            )
-            < 0.1,
-            "the sum divided by all characters takes the same step": abs(
-                ratios["sum, batch_size=1120"] - 1
-            )
-            < 1e-3,
-            "the shorter step trains less": compare(
+            "divided once more, a step is 32 times shorter": abs(1 / divided - 32) < 0.1,
+            "the sum divided by all characters takes the same step": abs(all_characters - 1) < 1e-3,
+            "the shorter step trains less": higher(
                 found.perplexity(DIVIDED), found.perplexity(ONE)
-            )
-            == "higher",
+            ),
         }
-
-    def draw(self, found: Found) -> Figure:
-        drawn, ax = picture.figure()
-        picture.training(ax, found.runs)
-        return drawn

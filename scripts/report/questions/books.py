@@ -1,22 +1,24 @@
 """Another book."""
 
-from collections.abc import Mapping, Sequence
-
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.measures import samples
-from scripts.report.question import HELD_OUT, Claims, Found, Question, Table
-from scripts.report.statistics import compare, mean, spread
-from scripts.report.tasks import Measure, Run, Variant
+from scripts.report.measures.samples import continuations
+from scripts.report.question import Claims, Found, Question, Runs, Table
+from scripts.report.statistics import higher, mean
+from scripts.report.tasks import Measure, Variant
 from scripts.report.variants import BASE
 
-NOVEL = "The Time Machine"
 PREFIXES = {
-    NOVEL: "time traveller",
+    "The Time Machine": "time traveller",
     "The War of the Worlds": "the martians",
     "Tiny Shakespeare": "first citizen",
 }
+
+
+def continuation(book: str) -> str:
+    """The measure's name."""
+    return f"continuation-{book.replace(' ', '-').lower()}"
 
 
 class Books(Question):
@@ -28,35 +30,26 @@ class Books(Question):
     )
 
     def variants(self) -> dict[str, Variant]:
-        return {
-            NOVEL: BASE,
-            "The War of the Worlds": Variant(
-                "rnn-128-war-of-the-worlds", {"data.corpus": "war-of-the-worlds"}
-            ),
-            "Tiny Shakespeare": Variant(
-                "rnn-128-tiny-shakespeare", {"data.corpus": "tiny-shakespeare"}
-            ),
+        novel, *others = PREFIXES
+        corpora = {book: book.lower().replace(" ", "-").removeprefix("the-") for book in others}
+        return {novel: BASE} | {
+            book: Variant(f"rnn-128-{corpus}", {"data.corpus": corpus})
+            for book, corpus in corpora.items()
         }
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
+    def measures(self, runs: Runs) -> list[Measure]:
         return [
             Measure(
-                f"continuation {label}".replace(" ", "-").lower(),
-                samples.continuations,
-                [seeds[0]],
-                prefix=PREFIXES[label],
-                num_chars=60,
+                continuation(book), continuations, seeds[:1], prefix=PREFIXES[book], num_chars=60
             )
-            for label, seeds in runs.items()
+            for book, seeds in runs.items()
         ]
 
     def table(self, found: Found) -> Table:
-        texts = [measured["text"] or "–" for measured in found.measures.values()]
-        rows = [
-            (label, spread(found.perplexity(label)), *found.held_out_cells(label), f"`{text}`")
-            for label, text in zip(found.runs, texts, strict=True)
-        ]
-        return Table(("text", "perplexity", *HELD_OUT, "continuation"), rows)
+        def continued(book: str) -> str:
+            return f"`{found.measures[continuation(book)]['text'] or '–'}`"
+
+        return found.table("text", {**found.learning(), "continuation": continued})
 
     day = "2026-11-21"
     answer = (
@@ -68,23 +61,21 @@ class Books(Question):
     )
 
     def claims(self, found: Found) -> Claims:
-        novel, war, plays = found.runs
-        best = {label: [bits for bits, _ in found.best_held_out(label)] for label in found.runs}
+        novel, war, plays = map(found.perplexity, PREFIXES)
         return {
-            "the others are harder to memorise": all(
-                compare(found.perplexity(label), found.perplexity(novel)) == "higher"
-                for label in (war, plays)
-            ),
+            "the others are harder to memorise": higher(war, novel) and higher(plays, novel),
             "held-out text is easiest in The Time Machine, hardest in Tiny Shakespeare": all(
-                mean(each[novel]) < mean(each[war]) < mean(each[plays])
-                for each in (best, {label: found.held_out(label) for label in found.runs})
+                mean(bits[0]) < mean(bits[1]) < mean(bits[2])
+                for bits in (
+                    [found.best_held_out(book) for book in PREFIXES],
+                    [found.held_out(book) for book in PREFIXES],
+                )
             ),
-            "held-out text was at its best before the end": all(map(found.memorised, found.runs)),
+            "held-out text was at its best before the end": all(map(found.memorised, PREFIXES)),
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2)
-        left, right = axes[0]
+        drawn, left, right = picture.figure(2)
         picture.training(left, found.runs)
         picture.curves(right, found.runs, "held_out")
         picture.label(right, "epoch", "held-out bits per character")

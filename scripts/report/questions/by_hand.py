@@ -1,20 +1,33 @@
 """Back-propagation by hand."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.measures import by_hand
-from scripts.report.question import Claims, Found, Question, Table
+from scripts.report.measures.by_hand import differences, rtrl_against_bptt
+from scripts.report.question import Claims, Found, Question, Runs, Table
 from scripts.report.statistics import number
-from scripts.report.tasks import Measure, Run
+from scripts.report.tasks import Measure
 
 SIZES = [4, 8, 16, 32, 64, 96]
 STEPS = 16
 NAMES = {"eager": "autograd", "bptt": "derived by hand", "library": "torch.nn"}
 ROUNDING = {"float64": 1e-12, "float32": 1e-4}
+
+
+def errors(found: Found) -> dict[tuple[str, str], dict[str, float | None]]:
+    """By cell and dtype, those of each backend."""
+    measured = found.measures["differences"]
+    return {(cell, dtype): each for cell in measured for dtype, each in measured[cell].items()}
+
+
+def power(values: Sequence[float]) -> float:
+    """The exponent of growth over the largest half of the sizes."""
+    half = len(SIZES) // 2
+    return math.log(values[-1] / values[half - 1]) / math.log(SIZES[-1] / SIZES[half - 1])
 
 
 class ByHand(Question):
@@ -26,29 +39,21 @@ class ByHand(Question):
         f"recurrent learning against BPTT in NumPy, {STEPS} steps of one lane, as the state grows."
     )
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
+    def measures(self, runs: Runs) -> list[Measure]:
+        growing: dict[str, Any] = {"sizes": SIZES, "num_steps": STEPS, "repeats": 3}
         return [
-            Measure("differences", by_hand.differences),
-            Measure(
-                "rtrl",
-                by_hand.rtrl_against_bptt,
-                alone=True,
-                sizes=SIZES,
-                num_steps=STEPS,
-                repeats=3,
-            ),
+            Measure("differences", differences),
+            Measure("rtrl", rtrl_against_bptt, alone=True, **growing),
         ]
 
     def table(self, found: Found) -> Table:
-        measured = found.measures["differences"]
-        backends = list(dict.fromkeys(b for d in measured.values() for e in d.values() for b in e))
+        backends = list(dict.fromkeys(name for each in errors(found).values() for name in each))
         rows = [
             (
                 f"{cell.upper()}, {dtype}",
-                *("–" if each[b] is None else number(each[b], 2) for b in backends),
+                *("–" if (error := each[name]) is None else number(error, 2) for name in backends),
             )
-            for cell, by_dtype in measured.items()
-            for dtype, each in by_dtype.items()
+            for (cell, dtype), each in errors(found).items()
         ]
         rtrl = found.measures["rtrl"]
         note = (
@@ -56,7 +61,7 @@ class ByHand(Question):
             f"within {number(rtrl['difference'], 2)} of BPTT's; at {SIZES[-1]} units BPTT takes "
             f"{number(rtrl['bptt'][-1], 2)} ms, RTRL {number(rtrl['rtrl'][-1], 2)} ms."
         )
-        return Table(("", *(NAMES.get(b, b) for b in backends)), rows, note)
+        return Table(("", *(NAMES.get(name, name) for name in backends)), rows, note)
 
     day = "2026-11-21"
     answer = (
@@ -67,13 +72,11 @@ class ByHand(Question):
     )
 
     def claims(self, found: Found) -> Claims:
-        measured = found.measures["differences"]
         rtrl = found.measures["rtrl"]
         return {
             "all agree to rounding": all(
                 error <= ROUNDING[dtype]
-                for by_dtype in measured.values()
-                for dtype, each in by_dtype.items()
+                for (_, dtype), each in errors(found).items()
                 for error in each.values()
                 if error is not None
             ),
@@ -85,39 +88,24 @@ class ByHand(Question):
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2)
-        left, right = axes[0]
-        measured = found.measures["differences"]
-        groups = [(cell, dtype) for cell in measured for dtype in ("float64", "float32")]
-        backends = list(next(iter(measured.values()))["float64"])
-        for place, (backend, colour) in enumerate(zip(backends, picture.COLOURS, strict=False)):
-            heights = [measured[cell][dtype][backend] for cell, dtype in groups]
-            drawn_at = [(x, h) for x, h in enumerate(heights) if h is not None]
-            left.plot(
-                [x + 0.2 * (place - 1) for x, _ in drawn_at],
-                [max(h, 1e-18) for _, h in drawn_at],
-                "o",
-                color=colour,
-                markersize=5,
-                label=NAMES.get(backend, backend),
-            )
+        drawn, left, right = picture.figure(2)
+        groups = errors(found)
+        for place, backend in enumerate(next(iter(groups.values()))):
+            found_at = {x: each[backend] for x, each in enumerate(groups.values())}
+            served = {x: error for x, error in found_at.items() if error is not None}
+            xs = [x + 0.2 * (place - 1) for x in served]
+            ys = [max(error, 1e-18) for error in served.values()]
+            name = NAMES.get(backend, backend)
+            left.plot(xs, ys, "o", markersize=5, label=name)
         left.set_yscale("log")
         left.set_ylim(1e-17, 1e-3)
-        left.set_xticks(
-            range(len(groups)), [f"{c.upper()}\n{d.removeprefix('float')} bit" for c, d in groups]
-        )
+        names = [f"{cell.upper()}\n{dtype.removeprefix('float')} bit" for cell, dtype in groups]
+        left.set_xticks(range(len(groups)), names)
         picture.label(left, "", "difference from NumPy, relative")
-        rtrl = found.measures["rtrl"]
-        for name, colour in (("rtrl", picture.COLOURS[1]), ("bptt", picture.COLOURS[0])):
-            right.plot(SIZES, rtrl[name], ".-", color=colour, label=name.upper())
+        for name, colour in (("rtrl", "C1"), ("bptt", "C0")):
+            right.plot(SIZES, found.measures["rtrl"][name], ".-", color=colour, label=name.upper())
         right.set_xscale("log", base=2)
         right.set_yscale("log")
         right.set_xticks(SIZES[:-1], SIZES[:-1])
         picture.label(right, "hidden units", f"ms for {STEPS} steps")
         return drawn
-
-
-def power(values: Sequence[float]) -> float:
-    """The exponent of growth over the largest half of the sizes."""
-    half = len(SIZES) // 2
-    return math.log(values[-1] / values[half - 1]) / math.log(SIZES[-1] / SIZES[half - 1])

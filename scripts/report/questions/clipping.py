@@ -1,26 +1,51 @@
 """No gradient clipping."""
 
-from collections.abc import Sequence
+import math
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.question import Claims, Found, Question, Table
+from scripts.report.question import Claims, Columns, Found, Question, Table
 from scripts.report.running import VALUE
-from scripts.report.statistics import listed, mean, number, percent, spread
+from scripts.report.statistics import listed, mean, number, percent
 from scripts.report.tasks import Variant
 
 SEEDS = 10
-CLIPS: dict[str, tuple[str, dict[str, Any]]] = {
-    "by norm, 1": ("norm", {}),
-    f"by value, {VALUE}": (
-        "value",
-        {"trainer.gradient_clip_algorithm": "value", "trainer.gradient_clip_val": VALUE},
-    ),
-    "none": ("none", {"trainer.gradient_clip_val": None}),
-}
+NORM, BY_VALUE = "by norm, 1", f"by value, {VALUE}"
+VALUE_OPTIONS = {"trainer.gradient_clip_algorithm": "value", "trainer.gradient_clip_val": VALUE}
 SAMPLINGS = ("sequential", "random")
+
+
+def free(sampling: str) -> list[str]:
+    """The labels of the runs without clipping."""
+    return [f"{sampling}, none", f"{sampling}, none, 512 units"]
+
+
+def blown(found: Found, *labels: str) -> int:
+    """The runs that blew up, or ended with no number at all."""
+    runs = [run for label in labels for run in found.runs[label]]
+    return sum(bool(run["blow_ups"]) or run["stopped"] is not None for run in runs)
+
+
+def late(found: Found, *labels: str) -> int:
+    """The runs that did so in the second half of training."""
+    half = max(run["epochs"] for runs in found.runs.values() for run in runs) / 2
+    runs = [run for label in labels for run in found.runs[label]]
+    return sum(
+        max(run["blow_ups"], default=0) > half
+        or (run["stopped"] is not None and run["epochs"] > half)
+        for run in runs
+    )
+
+
+def largest_norm(found: Found, label: str) -> str:
+    return number(max((y for run in found.runs[label] for _, y in run["norms"]), default=0), 2)
+
+
+def share_clipped(found: Found, label: str, key: str = "clipped") -> str:
+    """Of the steps looked at, those whose gradient was above the bound."""
+    return percent(mean([run[key] or 0 for run in found.runs[label]]))
 
 
 class Clipping(Question):
@@ -35,53 +60,51 @@ class Clipping(Question):
     )
 
     def variants(self) -> dict[str, Variant]:
-        found = {}
-        for sampling in SAMPLINGS:
-            sampled = {"data.sampling": "random"} if sampling == "random" else {}
-            for clip, (short, options) in CLIPS.items():
-                name = f"rnn-128-{sampling}-clip-{short}"
-                if short == "norm":  # the runs that other questions have too
-                    name = "rnn-128" if sampling == "sequential" else "rnn-128-random"
-                seeds = SEEDS if short != "value" else None
-                found[f"{sampling}, {clip}"] = Variant(name, {**options, **sampled}, seeds=seeds)
-            found[f"{sampling}, none, 512 units"] = Variant(
-                f"rnn-512-{sampling}-clip-none",
-                {"model.hidden_sizes": [512], **CLIPS["none"][1], **sampled},
-                seeds=SEEDS,
-            )
+        found: dict[str, Variant] = {}
+        for sampling, shared in (("sequential", "rnn-128"), ("random", "rnn-128-random")):
+            sampled: dict[str, Any] = {"data.sampling": "random"} if sampling == "random" else {}
+            not_clipped = {**sampled, "trainer.gradient_clip_val": None}
+            large = {"model.hidden_sizes": [512], **not_clipped}
+            name = f"rnn-128-{sampling}-clip"
+            found |= {
+                # The runs that other questions have, too.
+                f"{sampling}, {NORM}": Variant(shared, sampled, seeds=SEEDS),
+                f"{sampling}, {BY_VALUE}": Variant(f"{name}-value", VALUE_OPTIONS | sampled),
+                f"{sampling}, none": Variant(f"{name}-none", not_clipped, seeds=SEEDS),
+                f"{sampling}, none, 512 units": Variant(
+                    f"rnn-512-{sampling}-clip-none", large, seeds=SEEDS
+                ),
+            }
         return found
 
     def table(self, found: Found) -> Table:
-        rows = []
-        for label, runs in found.runs.items():
-            key = "clipped_by_value" if "value" in label else "clipped"
-            acted = [run[key] for run in runs if run[key] is not None]
-            largest = [max((y for _, y in run["norms"]), default=0.0) for run in runs]
-            rows.append(
-                (
-                    label,
-                    spread(found.perplexity(label)),
-                    f"{blown([label], found)} of {len(runs)}",
-                    f"{late([label], found)} of {len(runs)}",
-                    number(max(run["setback"] for run in runs), 2),
-                    "–" if "none" in label or not acted else percent(mean(acted)),
-                    number(max(largest), 2),
-                )
+        def of_seeds(number: int, label: str) -> str:
+            return f"{number} of {len(found.runs[label])}"
+
+        def acted(label: str) -> str:
+            if "none" in label:
+                return "–"
+            return share_clipped(
+                found, label, "clipped_by_value" if "value" in label else "clipped"
             )
-        header = ("", "perplexity", "blew up", "late", "worst setback (nats)", "the clip acted on", "largest norm")  # fmt: skip
-        above = listed(
-            [
-                f"{percent(mean([run['clipped'] or 0 for run in found.runs[label]]))} ({label})"
-                for sampling in SAMPLINGS
-                for label in free(sampling)
-            ]
-        )
+
+        columns: Columns = {
+            "perplexity": found.perplexity,
+            "blew up": lambda label: of_seeds(blown(found, label), label),
+            "late": lambda label: of_seeds(late(found, label), label),
+            "worst setback (nats)": lambda label: number(
+                max(run["setback"] for run in found.runs[label]), 2
+            ),
+            "the clip acted on": acted,
+            "largest norm": lambda label: largest_norm(found, label),
+        }
+        above = [f"{share_clipped(found, label)} ({label})" for s in SAMPLINGS for label in free(s)]
         note = (
             "The setback is the most by which an epoch's loss was above the lowest before. The "
-            f"clip's share is of the steps looked at, one in five; without clipping {above} of them "
-            "had a norm above 1."
+            "clip's share is of the steps looked at, one in five; without clipping "
+            f"{listed(above)} of them had a norm above 1."
         )
-        return Table(header, rows, note)
+        return found.table("", columns, note)
 
     day = "2026-11-21"
     answer = (
@@ -92,60 +115,33 @@ class Clipping(Question):
     )
 
     def claims(self, found: Found) -> Claims:
+        clipped = [f"{sampling}, {NORM}" for sampling in SAMPLINGS]
         return {
-            "sequential batches explode late": late(free("sequential"), found) > 0,
-            "random batches don't explode": blown(free("random"), found) == 0,
-            "clipped by norm none explodes": blown([f"{s}, by norm, 1" for s in SAMPLINGS], found)
-            == 0,
+            "sequential batches explode late": late(found, *free("sequential")) > 0,
+            "random batches don't explode": blown(found, *free("random")) == 0,
+            "clipped by norm none explodes": blown(found, *clipped) == 0,
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2, 2, sharex=True, sharey="row")
-        for column, sampling in enumerate(SAMPLINGS):
-            top, bottom = axes[:, column]
-            for ax, key in ((top, "peaks"), (bottom, "norms")):
-                clipped = found.runs[f"{sampling}, by norm, 1"]
+        drawn, *axes = picture.figure(2, 2, sharex=True, sharey="row")
+        for sampling, top, bottom in zip(SAMPLINGS, axes[:2], axes[2:], strict=True):
+            for ax, key, highest in ((top, "peaks", picture.HIGHEST), (bottom, "norms", math.inf)):
+                clipped = found.runs[f"{sampling}, {NORM}"]
                 picture.curves(ax, {"clipped by norm": clipped}, key)
-                for label, colour in zip(free(sampling), picture.COLOURS[1:], strict=False):
-                    named = f"not clipped, {'512' if '512' in label else '128'} units, each seed"
-                    for place, run in enumerate(found.runs[label]):
+                for label, units, colour in zip(
+                    free(sampling), (128, 512), ("C1", "C2"), strict=True
+                ):
+                    named = f"not clipped, {units} units, each seed"
+                    for run in found.runs[label]:
                         points = run[key][:: max(1, len(run[key]) // 40)]
-                        if points:
-                            xs, ys = zip(*points, strict=True)
-                            if ax is top:
-                                ys = tuple(min(y, picture.HIGHEST) for y in ys)
-                            shown = None if place else named
-                            ax.plot(xs, ys, color=colour, linewidth=0.6, alpha=0.8, label=shown)
+                        xs, ys = [x for x, _ in points], [min(y, highest) for _, y in points]
+                        ax.plot(xs, ys, color=colour, linewidth=0.6, alpha=0.8, label=named)
+                        named = ""
             bottom.set_yscale("log")
             bottom.axhline(1, color=picture.INK, linewidth=0.8, linestyle=":")
-            left = column == 0
             picture.perplexity_axis(top)
-            named = f"highest training perplexity, to {picture.HIGHEST:,}"
-            picture.label(top, "", named if left else "", sampling)
-            picture.label(bottom, "epoch", "gradient norm before clipping" if left else "")
+            picture.label(top, "", "", sampling)
+            picture.label(bottom, "epoch", "")
+        axes[0].set_ylabel(f"highest training perplexity, to {picture.HIGHEST:,}")
+        axes[2].set_ylabel("gradient norm before clipping")
         return drawn
-
-
-def free(sampling: str) -> list[str]:
-    """The labels of the runs without clipping."""
-    return [f"{sampling}, none", f"{sampling}, none, 512 units"]
-
-
-def blown(labels: Sequence[str], found: Found) -> int:
-    """The runs that blew up, or ended with no number at all."""
-    return sum(
-        bool(run["blow_ups"]) or run["stopped"] is not None
-        for label in labels
-        for run in found.runs[label]
-    )
-
-
-def late(labels: Sequence[str], found: Found) -> int:
-    """The runs that did so in the second half of training."""
-    half = max(run["epochs"] for runs in found.runs.values() for run in runs) / 2
-    return sum(
-        any(epoch > half for epoch in run["blow_ups"])
-        or (run["stopped"] is not None and run["epochs"] > half)
-        for label in labels
-        for run in found.runs[label]
-    )

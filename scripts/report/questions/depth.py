@@ -3,19 +3,19 @@
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.question import Claims, Found, Question, Table
-from scripts.report.statistics import compare, mean, number, spread
+from scripts.report.question import Claims, Columns, Found, Question, Table
+from scripts.report.statistics import compare, higher, lower, mean
 from scripts.report.tasks import Variant
 from scripts.report.variants import ADAM, ADAM_SHARE, small
 
-CELLS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
+CELLS = ("RNN", "GRU", "LSTM")
 LAYERS = (1, 2, 3)
 UNEQUAL, EQUAL = "RNN 256, 128", "RNN 192, 192"
 JOINED, MIXED = "GRU 64, 64, outputs joined", "GRU 64, RNN 64 on top"
 
 
 def label(cell: str, layers: int) -> str:
-    return f"{CELLS[cell]} {', '.join(['64'] * layers)}"
+    return f"{cell} {', '.join(['64'] * layers)}"
 
 
 class Depth(Question):
@@ -31,32 +31,27 @@ class Depth(Question):
     )
 
     def variants(self) -> dict[str, Variant]:
-        def sized(sizes: list[int]) -> Variant:
+        def sized(*sizes: int) -> Variant:
             name = "-".join(["rnn", *map(str, sizes)])
-            return Variant(name, {**ADAM, "model.hidden_sizes": sizes}, ADAM_SHARE)
+            return Variant(name, {**ADAM, "model.hidden_sizes": [*sizes]}, ADAM_SHARE)
 
         mixed = {**ADAM, "model.cell": ["gru", "rnn"], "model.hidden_sizes": [64, 64]}
         return {
-            **{label(cell, layers): small(cell, layers) for cell in CELLS for layers in LAYERS},
-            UNEQUAL: sized([256, 128]),
-            EQUAL: sized([192, 192]),
+            **{label(cell, n): small(cell.lower(), n) for cell in CELLS for n in LAYERS},
+            UNEQUAL: sized(256, 128),
+            EQUAL: sized(192, 192),
             JOINED: small("gru", 2, readout="concat"),
             MIXED: Variant("gru-64-rnn-64", mixed, ADAM_SHARE),
         }
 
     def table(self, found: Found) -> Table:
-        rows = [
-            (
-                name,
-                spread(found.perplexity(name)),
-                spread([bits for bits, _ in found.best_held_out(name)]),
-                spread(found.held_out(name)),
-                number(mean(found.speed(name))),
-            )
-            for name in found.runs
-        ]
-        header = ("layers", "perplexity", "best held-out bits", "at the end", "characters/s")
-        return Table(header, rows)
+        columns: Columns = {
+            "perplexity": found.perplexity,
+            "best held-out bits": found.best_held_out,
+            "at the end": found.held_out,
+            "characters/s": found.mean_speed,
+        }
+        return found.table("layers", columns)
 
     day = "2026-11-21"
     answer = (
@@ -70,46 +65,35 @@ class Depth(Question):
     )
 
     def claims(self, found: Found) -> Claims:
-        def ends(cell: str, layers: int) -> list[float]:
-            return found.perplexity(label(cell, layers))
-
-        def best(cell: str, layers: int) -> list[float]:
-            return [bits for bits, _ in found.best_held_out(label(cell, layers))]
-
-        two = ends("gru", 2)
+        ends, best = found.perplexity, found.best_held_out
+        one, three = ({cell: label(cell, layers) for cell in CELLS} for layers in (1, 3))
+        two = ends(label("GRU", 2))
         return {
             "three layers end lower than one": all(
-                compare(ends(cell, 3), ends(cell, 1)) == "lower" for cell in CELLS
+                lower(ends(three[cell]), ends(one[cell])) for cell in CELLS
             ),
             "held-out bits fall for RNN and GRU": all(
-                compare(best(cell, 3), best(cell, 1)) == "lower" for cell in ("rnn", "gru")
+                lower(best(three[cell]), best(one[cell])) for cell in ("RNN", "GRU")
             ),
-            "held-out bits rise for the LSTM": compare(best("lstm", 3), best("lstm", 1))
-            == "higher",
-            "a GRU is slower than an LSTM": mean(found.speed(label("gru", 1)))
-            < mean(found.speed(label("lstm", 1))),
-            "unequal layers end higher": compare(found.perplexity(UNEQUAL), found.perplexity(EQUAL))
-            == "higher",
-            "joined layers end alike": compare(found.perplexity(JOINED), two) == "alike",
-            "an RNN on top ends higher": compare(found.perplexity(MIXED), two) == "higher",
+            "held-out bits rise for the LSTM": higher(best(three["LSTM"]), best(one["LSTM"])),
+            "a GRU is slower than an LSTM": mean(found.speed(one["GRU"]))
+            < mean(found.speed(one["LSTM"])),
+            "unequal layers end higher": higher(ends(UNEQUAL), ends(EQUAL)),
+            "joined layers end alike": compare(ends(JOINED), two) == "alike",
+            "an RNN on top ends higher": higher(ends(MIXED), two),
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2)
-        left, right = axes[0]
-        for (cell, name), colour in zip(CELLS.items(), picture.COLOURS, strict=False):
-            labels = [label(cell, layers) for layers in LAYERS]
-            picture.band(left, LAYERS, [found.perplexity(each) for each in labels], colour, name)
-            picture.band(right, LAYERS, [found.speed(each) for each in labels], colour, name)
-            for ax in (left, right):
-                ax.set_xticks(LAYERS)
-        extras = {UNEQUAL: "^", EQUAL: "v", JOINED: "s", MIXED: "D"}
-        for (name, marker), colour in zip(extras.items(), picture.COLOURS[3:], strict=False):
-            for ax, values in ((left, found.perplexity(name)), (right, found.speed(name))):
-                ax.plot([2], [mean(values)], marker, color=colour, markersize=5, label=name)
+        drawn, left, right = picture.figure(2)
+        for ax, figures in ((left, found.perplexity), (right, found.speed)):
+            for cell in CELLS:
+                values = [figures(label(cell, layers)) for layers in LAYERS]
+                picture.band(ax, LAYERS, values, cell, marker=".")
+            for name, marker in {UNEQUAL: "^", EQUAL: "v", JOINED: "s", MIXED: "D"}.items():
+                ax.plot([2], [mean(figures(name))], marker, markersize=5, label=name)
+            ax.set_xticks(LAYERS)
         picture.perplexity_axis(left)
+        left.set(xlabel="layers", ylabel="training perplexity")
         right.set_ylim(bottom=0)
-        picture.label(left, "layers", "training perplexity")
         picture.label(right, "layers", "characters/s", legend={"fontsize": 6.5})
-        left.get_legend().remove()
         return drawn

@@ -1,16 +1,15 @@
 """No detach, and how to look further back."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.measures import graph
-from scripts.report.question import Claims, Found, Question, Table
-from scripts.report.statistics import compare, mean, number, spread
-from scripts.report.tasks import Measure, Run, Variant
+from scripts.report.measures.graph import against_reference, undetached
+from scripts.report.question import Claims, Columns, Found, Question, Runs, Table
+from scripts.report.statistics import lower, mean, number
+from scripts.report.tasks import Measure, Variant
 
 WINDOWS = 12
 K1S: dict[int, tuple[int, ...]] = {8: (8, 16, 32, 64), 35: (35, 70, 140)}
@@ -18,6 +17,11 @@ K1S: dict[int, tuple[int, ...]] = {8: (8, 16, 32, 64), 35: (35, 70, 140)}
 
 def label(k1: int, k2: int) -> str:
     return f"k1 = {k1}, k2 = {k2}"
+
+
+def grows(values: Sequence[float]) -> bool:
+    third = max(1, len(values) // 3)
+    return float(np.median(values[-third:])) > 1.5 * float(np.median(values[:third]))
 
 
 class Detaching(Question):
@@ -46,38 +50,37 @@ class Detaching(Question):
             for k2 in k2s
         }
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
+    def measures(self, runs: Runs) -> list[Measure]:
         return [
-            Measure("undetached", graph.undetached, alone=True, windows=WINDOWS),
-            Measure("against-reference", graph.against_reference, k1=8, k2=24),
+            Measure("undetached", undetached, alone=True, windows=WINDOWS),
+            Measure("against-reference", against_reference, k1=8, k2=24),
         ]
 
     def table(self, found: Found) -> Table:
-        rows = [
-            (
-                name,
-                spread(found.perplexity(name)),
-                spread(found.held_out(name)),
-                number(mean(found.speed(name))),
-            )
-            for name in found.runs
-        ]
+        columns: Columns = {
+            "perplexity": found.perplexity,
+            "held-out bits": found.held_out,
+            "characters/s": found.mean_speed,
+        }
         cost = found.measures["undetached"]
-        kept, detached = cost["kept"], cost["detached"]
+
+        def of_last_window(way: str) -> str:
+            # Of the last three the median: a single time may be disturbed.
+            milliseconds = float(np.median(cost[way]["milliseconds"][-3:]))
+            return f"{number(milliseconds, 2)} ms and {number(cost[way]['mebibytes'][-1], 2)} MiB"
+
+        state = "one too" if cost["state_is_leaf"] else f"none, but made by {cost['state_made_by']}"
+        difference = found.measures["against-reference"]["difference"]
         note = (
             f"Undetached, the second window's backward says: “{cost['error']}”. The leaves are the "
-            f"weights ({', '.join(cost['leaves'])}); the state is "
-            f"{'one too' if cost['state_is_leaf'] else 'none, but made by ' + cost['state_made_by']}, "
-            f"and of what that kept for its own backward the first backward has left: "
-            f"“{cost['freed']}”. With the graph kept and the weights updated in place: "
-            f"“{cost['update_error']}”. Window {WINDOWS} with the graph kept takes "
-            f"{number(median_end(kept['milliseconds']), 2)} ms and {number(kept['mebibytes'][-1], 2)} "
-            f"MiB, detached {number(median_end(detached['milliseconds']), 2)} ms and "
-            f"{number(detached['mebibytes'][-1], 2)} MiB. BPTT(8, 24) is within "
-            f"{number(found.measures['against-reference']['difference'], 2)} of the NumPy "
-            "reference's gradients over ten updates."
+            f"weights ({', '.join(cost['leaves'])}); the state is {state}, and of what that kept for "
+            f"its own backward the first backward has left: “{cost['freed']}”. With the graph kept "
+            f"and the weights updated in place: “{cost['update_error']}”. Window {WINDOWS} with the "
+            f"graph kept takes {of_last_window('kept')}, detached {of_last_window('detached')}. "
+            f"BPTT(8, 24) is within {number(difference, 2)} of the NumPy reference's gradients over "
+            "ten updates."
         )
-        return Table(("", "perplexity", "held-out bits", "characters/s"), rows, note)
+        return found.table("", columns, note)
 
     day = "2026-11-21"
     answer = (
@@ -93,9 +96,6 @@ class Detaching(Question):
     def claims(self, found: Found) -> Claims:
         cost = found.measures["undetached"]
         kept, detached = cost["kept"], cost["detached"]
-        ends = [
-            [found.perplexity(label(k1, k2)) for k2 in (k2s[0], k2s[-1])] for k1, k2s in K1S.items()
-        ]
         return {
             "the second window's backward fails": "a second time" in (cost["error"] or ""),
             "keeping the graph costs time and memory, more with each window": grows(
@@ -103,44 +103,33 @@ class Detaching(Question):
             )
             and grows(kept["mebibytes"])
             and kept["mebibytes"][-1] > 2 * detached["mebibytes"][-1],
-            "to look further back lowers no perplexity": all(
-                compare(far, near) != "lower" for near, far in ends
+            "to look further back lowers no perplexity": not any(
+                lower(found.perplexity(label(k1, k2s[-1])), found.perplexity(label(k1, k2s[0])))
+                for k1, k2s in K1S.items()
             ),
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(3)
+        drawn, memory, perplexity, seconds = picture.figure(3)
         drawn.set_size_inches(7.4, 3.2)
-        memory, perplexity, seconds = axes[0]
-        for (key, name), colour in zip(
-            (("kept", "graph kept"), ("detached", "detached")), picture.COLOURS[1::-1], strict=True
-        ):
+        for key, name, colour in (("kept", "graph kept", "C1"), ("detached", "detached", "C0")):
             cost = found.measures["undetached"][key]
             windows = range(1, len(cost["mebibytes"]) + 1)
             memory.plot(windows, cost["mebibytes"], ".-", color=colour, label=f"{name}, MiB")
             memory.plot(windows, cost["milliseconds"], ":", color=colour, label=f"{name}, ms")
         memory.set_ylim(bottom=0)
         picture.label(memory, "window", "kept for backward (MiB), time (ms)")
-        for (k1, k2s), colour in zip(K1S.items(), picture.COLOURS[2:], strict=False):
+        for (k1, k2s), colour in zip(K1S.items(), ("C2", "C3"), strict=True):
             values = [found.perplexity(label(k1, k2)) for k2 in k2s]
-            picture.band(perplexity, k2s, values, colour, f"k1 = {k1}")
+            style = {"color": colour, "marker": "."}
+            picture.band(perplexity, k2s, values, f"k1 = {k1}", **style)
             speeds = [1e6 / mean(found.speed(label(k1, k2))) for k2 in k2s]
-            seconds.plot(k2s, speeds, ".-", color=colour, label=f"k1 = {k1}")
+            seconds.plot(k2s, speeds, label=f"k1 = {k1}", **style)
         for ax in (perplexity, seconds):
             ax.set_xscale("log", base=2)
-            ax.set_xticks([8, 16, 32, 64, 128], ["8", "16", "32", "64", "128"])
+            picture.plain_ticks(ax.xaxis, [8, 16, 32, 64, 128])
         picture.perplexity_axis(perplexity)
         picture.label(perplexity, "k2 (steps)", "training perplexity")
         picture.label(seconds, "k2 (steps)", "µs per character")
         seconds.set_ylim(bottom=0)
         return drawn
-
-
-def median_end(values: Sequence[float]) -> float:
-    """Of the last three: a single time may be disturbed."""
-    return float(np.median(values[-3:]))
-
-
-def grows(values: Sequence[Any]) -> bool:
-    third = max(1, len(values) // 3)
-    return float(np.median(values[-third:])) > 1.5 * float(np.median(values[:third]))

@@ -1,17 +1,11 @@
 """Is one-hot the same as an embedding?"""
 
-from collections.abc import Mapping, Sequence
-
-from matplotlib.figure import Figure
-
-from scripts.report import picture
-from scripts.report.measures import identity
-from scripts.report.question import HELD_OUT, Claims, Found, Question, Table
-from scripts.report.statistics import compare, listed, number, spread
-from scripts.report.tasks import Measure, Run, Variant
+from scripts.report.measures.identity import one_hot_and_embedding
+from scripts.report.question import Claims, Found, Question, Runs, Table
+from scripts.report.statistics import higher, listed, lower, number
+from scripts.report.tasks import Measure, Variant
 from scripts.report.variants import BASE
 
-ONE_HOT = "one-hot"
 # As large as this, a relative difference is more than rounding.
 ROUNDING = {"float32": 1e-4, "float64": 1e-12}
 
@@ -33,27 +27,20 @@ class Embedding(Question):
             )
             for size in (8, 28, 128)
         }
-        return {ONE_HOT: BASE, **embedded}
+        return {"one-hot": BASE, **embedded}
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
-        return [Measure("one-hot-and-embedding", identity.one_hot_and_embedding)]
+    def measures(self, runs: Runs) -> list[Measure]:
+        return [Measure("one-hot-and-embedding", one_hot_and_embedding)]
 
     def table(self, found: Found) -> Table:
-        rows = [
-            (label, spread(found.perplexity(label)), *found.held_out_cells(label))
-            for label in found.runs
+        differences = [
+            f"{number(max(parts.values()), 2)} in {dtype} (logits of the identity table "
+            f"{number(parts['identity'], 2)}, its gradient {number(parts['gradient'], 2)}, "
+            f"logits of any table multiplied in {number(parts['folded'], 2)})"
+            for dtype, parts in found.measures["one-hot-and-embedding"].items()
         ]
-        measured = found.measures["one-hot-and-embedding"]
-        differences = listed(
-            [
-                f"{number(max(parts.values()), 2)} in {dtype} (logits of the identity table "
-                f"{number(parts['identity'], 2)}, its gradient {number(parts['gradient'], 2)}, "
-                f"logits of any table multiplied in {number(parts['folded'], 2)})"
-                for dtype, parts in measured.items()
-            ]
-        )
-        note = f"Largest relative difference between the two as functions: {differences}."
-        return Table(("input", "perplexity", *HELD_OUT), rows, note)
+        note = f"Largest relative difference between the two as functions: {listed(differences)}."
+        return found.table("input", found.learning(), note)
 
     day = "2026-11-21"
     answer = (
@@ -68,19 +55,12 @@ class Embedding(Question):
 
     def claims(self, found: Found) -> Claims:
         measured = found.measures["one-hot-and-embedding"]
-        worst = {dtype: max(parts.values()) for dtype, parts in measured.items()}
-        one_hot = found.perplexity(ONE_HOT)
-        ends = {size: found.perplexity(f"embedding of {size}") for size in (8, 28, 128)}
+        one_hot, of_8, of_28, of_128 = map(found.perplexity, found.runs)
         return {
-            "the two are the same function": all(worst[d] <= ROUNDING[d] for d in worst),
-            "28 and 128 numbers end lower": all(
-                compare(ends[size], one_hot) == "lower" for size in (28, 128)
+            "the two are the same function": all(
+                max(parts.values()) <= ROUNDING[dtype] for dtype, parts in measured.items()
             ),
-            "8 numbers end higher": compare(ends[8], one_hot) == "higher",
+            "28 and 128 numbers end lower": lower(of_28, one_hot) and lower(of_128, one_hot),
+            "8 numbers end higher": higher(of_8, one_hot),
             "held-out text was at its best before the end": all(map(found.memorised, found.runs)),
         }
-
-    def draw(self, found: Found) -> Figure:
-        drawn, ax = picture.figure()
-        picture.training(ax, found.runs)
-        return drawn

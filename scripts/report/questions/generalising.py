@@ -22,15 +22,6 @@ class Generalising(Question):
         "`--dynamic`, `--ngram` and `--baselines`: on the last tenth of the text (`own-text`: the "
         "last twentieth), by which nothing was chosen."
     )
-    day = "2026-11-25"
-    answer = (
-        "Not by training longer on little text, which memorises, but by more text, early stopping, "
-        "dropout and weight-drop: `charlm fit --config shakespeare` reaches 1.418 nats per character "
-        "on unseen Shakespeare, `novel` 2.121 bits on the end of The Time Machine, where the book's "
-        "run is at its best at 3.03 and ends at 4.65. A model that goes on learning as it reads "
-        "(`--dynamic`), mixed with counts (`--ngram`), beats PPMd on all three texts: 1.237 nats "
-        "against 1.404, 1.955 bits against 2.039, 1.879 against 2.011."
-    )
 
     def table(self, found: Found) -> Table:
         rows = [
@@ -44,9 +35,18 @@ class Generalising(Question):
             for name, each in FIGURES.items()
         ]
         header = ("configuration", "text", "seeds", "per character", *WAYS)
-        return Table(
-            header, rows, "`n-grams`: dynamic, with n-grams. PPMd adapts as it reads, too."
-        )
+        note = "`n-grams`: dynamic, with n-grams. PPMd adapts as it reads, too."
+        return Table(header, rows, note)
+
+    day = "2026-11-25"
+    answer = (
+        "Not by training longer on little text, which memorises, but by more text, early stopping, "
+        "dropout and weight-drop: `charlm fit --config shakespeare` reaches 1.418 nats per character "
+        "on unseen Shakespeare, `novel` 2.121 bits on the end of The Time Machine, where the book's "
+        "run is at its best at 3.03 and ends at 4.65. A model that goes on learning as it reads "
+        "(`--dynamic`), mixed with counts (`--ngram`), beats PPMd on all three texts: 1.237 nats "
+        "against 1.404, 1.955 bits against 2.039, 1.879 against 2.011."
+    )
 
     def claims(self, found: Found) -> Claims:
         mixed = [each for each in FIGURES.values() if each["n-grams"]]
@@ -56,12 +56,8 @@ class Generalising(Question):
 
     def draw(self, found: Found) -> Figure:
         drawn, ax = picture.figure()
-        for place, (way, colour) in enumerate(zip(WAYS, picture.COLOURS, strict=False)):
-            xs = [x + 0.2 * (place - 1.5) for x in range(len(FIGURES))]
-            heights = [each[way] or 0 for each in FIGURES.values()]
-            ax.bar(xs, heights, 0.18, color=colour, label=way)
         names = [f"{name}\n({each['unit']})" for name, each in FIGURES.items()]
-        ax.set_xticks(range(len(FIGURES)), names)
-        ax.grid(visible=False, axis="x")
+        heights = {way: [each[way] or 0 for each in FIGURES.values()] for way in WAYS}
+        picture.bars(ax, names, heights)
         picture.label(ax, "configuration", "per character, unseen text", legend={"ncols": 4})
         return drawn

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from itertools import cycle, pairwise
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.question import HELD_OUT, Claims, Found, Question, Table
-from scripts.report.statistics import mean, spread
+from scripts.report.question import Claims, Found, Question, Table
+from scripts.report.statistics import mean
 from scripts.report.tasks import Result, Variant
 from scripts.report.variants import BASE
 
@@ -45,14 +45,8 @@ class Perplexity(Question):
         return {**sizes, **rates, **steps}
 
     def table(self, found: Found) -> Table:
-        rows = []
-        for label in found.runs:
-            rows.append((label, spread(found.perplexity(label)), *found.held_out_cells(label)))
-        return Table(
-            ("", "perplexity", *HELD_OUT),
-            rows,
-            "128 units, 35 steps and learning rate 1 are the same run.",
-        )
+        note = "128 units, 35 steps and learning rate 1 are the same run."
+        return found.table("", found.learning(), note)
 
     day = "2026-11-21"
     answer = (
@@ -63,38 +57,28 @@ class Perplexity(Question):
     )
 
     def claims(self, found: Found) -> Claims:
-        reached = {label: found.perplexity(label) or [math.inf] for label in found.runs}
-        sizes = [mean(reached[f"{size} units"]) for size in SIZES]
-        lowest = mean(reached["512 units"])
+        reached = {label: mean(found.perplexity(label) or [math.inf]) for label in found.runs}
+        sizes = [reached[f"{size} units"] for size in SIZES]
+        lowest = reached["512 units"]
         return {
-            "512 units reach the lowest, below 1.1": lowest < 1.1
-            and lowest == min(map(mean, reached.values())),
+            "512 units reach the lowest, below 1.1": min(reached.values()) == lowest < 1.1,
             "more units bring it down each time": all(b < a for a, b in pairwise(sizes)),
             "held-out text was at its best before the end": found.memorised("512 units"),
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2, sharey=True)
-        left, right = axes[0]
-        for (label, seeds), colour in zip(found.runs.items(), cycle(picture.COLOURS)):
+        drawn, left, right = picture.figure(2, sharey=True)
+        for label, seeds in found.runs.items():
             epochs = [x for x, _ in seeds[0]["held_out"]]
             bits = mean_of(seeds, "held_out", epochs)
-            dash = "-" if "units" in label else "--"
             if "units" in label:
-                training = mean_of(seeds, "curve", epochs)
-                left.plot(training, bits, dash, marker=".", color=colour, label=label)
-            right.plot(epochs, bits, dash, color=colour, label=label)
+                left.plot(mean_of(seeds, "curve", epochs), bits, marker=".", label=label)
+            right.plot(epochs, bits, "-" if "units" in label else "--", label=label)
         left.invert_xaxis()
         left.set_xscale("log")
-        ticks = [1, 1.5, 2, 3, 5, 8, 12, 17]
-        left.set_xticks(ticks, [f"{t:g}" for t in ticks])
-        left.minorticks_off()
-        picture.label(
-            left,
-            "training perplexity (falling)",
-            "held-out bits per character",
-            "memorising goes right, learning goes down",
-        )
+        picture.plain_ticks(left.xaxis, [1, 1.5, 2, 3, 5, 8, 12, 17])
+        title = "memorising goes right, learning goes down"
+        picture.label(left, "training perplexity (falling)", "held-out bits per character", title)
         # One that fails would flatten all the others.
         left.set_ylim(top=min(left.get_ylim()[1], 5.5))
         picture.label(right, "epoch", "", legend={"fontsize": 6.5})
@@ -103,6 +87,5 @@ class Perplexity(Question):
 
 def mean_of(seeds: Sequence[Result], key: str, epochs: Sequence[float]) -> list[float]:
     """The seeds' mean of a curve, at the epochs."""
-    curves = [np.array(run[key]) for run in seeds]
-    at_epochs = [np.interp(epochs, points[:, 0], points[:, 1]) for points in curves]
+    at_epochs = [np.interp(epochs, *np.array(run[key]).T) for run in seeds]
     return [float(value) for value in np.mean(at_epochs, axis=0)]

@@ -1,10 +1,7 @@
 """`use_random_iter=True` over a sequential iterator."""
 
-from matplotlib.figure import Figure
-
-from scripts.report import picture
 from scripts.report.question import Claims, Found, Question, Table
-from scripts.report.statistics import compare, spread
+from scripts.report.statistics import higher, lower
 from scripts.report.tasks import Variant
 from scripts.report.variants import BASE, RANDOM
 
@@ -33,12 +30,9 @@ class RandomIter(Question):
         }
 
     def table(self, found: Found) -> Table:
-        rows = [
-            (label, spread(found.perplexity(label)), spread(found.held_out(label)))
-            for label in found.runs
-        ]
+        columns = {"perplexity": found.perplexity, "held-out bits": found.held_out}
         note = "Held-out text is read with its state carried, whatever the training did."
-        return Table(("batches", "perplexity", "held-out bits"), rows, note)
+        return found.table("batches", columns, note)
 
     day = "2026-11-21"
     answer = (
@@ -49,13 +43,8 @@ class RandomIter(Question):
     )
 
     def claims(self, found: Found) -> Claims:
-        reset, random, carried = (found.perplexity(k) for k in (RESET, TRUE_RANDOM, CARRIED))
+        reset, random, carried = map(found.perplexity, (RESET, TRUE_RANDOM, CARRIED))
         return {
-            "it ends lower than random sampling": compare(reset, random) == "lower",
-            "it ends higher than with the state carried": compare(reset, carried) == "higher",
+            "it ends lower than random sampling": lower(reset, random),
+            "it ends higher than with the state carried": higher(reset, carried),
         }
-
-    def draw(self, found: Found) -> Figure:
-        drawn, ax = picture.figure()
-        picture.training(ax, found.runs)
-        return drawn

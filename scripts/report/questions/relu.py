@@ -1,13 +1,11 @@
 """ReLU for tanh."""
 
-import math
-
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.question import Claims, Found, Question, Table
-from scripts.report.questions.clipping import blown
-from scripts.report.statistics import compare, mean, number, percent, spread
+from scripts.report.question import Claims, Columns, Found, Question, Table
+from scripts.report.questions.clipping import blown, largest_norm, share_clipped
+from scripts.report.statistics import higher
 from scripts.report.tasks import Variant
 from scripts.report.variants import BASE
 
@@ -28,19 +26,18 @@ class Relu(Question):
         }
 
     def table(self, found: Found) -> Table:
-        rows = [
-            (
-                label,
-                spread(found.perplexity(label)),
-                f"{blown([label], found)} of {len(runs)}",
-                f"{found.stopped(label)} of {len(runs)}",
-                number(max((y for run in runs for _, y in run["norms"]), default=0), 2),
-                percent(mean([run["clipped"] or 0 for run in runs])),
-            )
-            for label, runs in found.runs.items()
-        ]
-        header = ("", "perplexity", "blew up", "ended as NaN", "largest norm", "norms above 1")
-        return Table(header, rows, "Perplexity is of the runs that ended as numbers.")
+        def stopped(label: str) -> str:
+            runs = found.runs[label]
+            return f"{sum(run['stopped'] is not None for run in runs)} of {len(runs)}"
+
+        columns: Columns = {
+            "perplexity": found.perplexity,
+            "blew up": lambda label: f"{blown(found, label)} of {len(found.runs[label])}",
+            "ended as NaN": stopped,
+            "largest norm": lambda label: largest_norm(found, label),
+            "norms above 1": lambda label: share_clipped(found, label),
+        }
+        return found.table("", columns, "Perplexity is of the runs that ended as numbers.")
 
     day = "2026-11-21"
     answer = (
@@ -51,18 +48,15 @@ class Relu(Question):
     def claims(self, found: Found) -> Claims:
         free, clipped = found.perplexity("ReLU, not clipped"), found.perplexity("ReLU, clipped")
         return {
-            "without clipping no run with ReLU blows up": not blown(["ReLU, not clipped"], found),
-            "without clipping ReLU ends higher": compare(free or [math.inf], clipped) == "higher",
-            "clipped, ReLU is worse than tanh": compare(clipped, found.perplexity("tanh, clipped"))
-            == "higher",
+            "without clipping no run with ReLU blows up": not blown(found, "ReLU, not clipped"),
+            "without clipping ReLU ends higher": higher(free, clipped),
+            "clipped, ReLU is worse than tanh": higher(clipped, found.perplexity("tanh, clipped")),
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2)
-        left, right = axes[0]
+        drawn, left, right = picture.figure(2)
         picture.training(left, found.runs)
         picture.curves(right, found.runs, "norms")
         right.set_yscale("log")
-        picture.label(right, "epoch", "gradient norm before clipping")
-        right.get_legend().remove()
+        right.set(xlabel="epoch", ylabel="gradient norm before clipping")
         return drawn

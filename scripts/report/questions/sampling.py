@@ -1,17 +1,22 @@
 """Sampling instead of the likeliest character."""
 
-from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.measures import samples
-from scripts.report.question import Claims, Found, Question, Table
-from scripts.report.statistics import compare, mean, number, percent
-from scripts.report.tasks import Measure, Run, Variant
+from scripts.report.measures.samples import PREFIX, sharpened
+from scripts.report.question import Claims, Found, Question, Runs, Table
+from scripts.report.statistics import higher, lower, mean, number, percent
+from scripts.report.tasks import Measure, Variant
 from scripts.report.variants import BASE
 
 EXPONENTS: list[float | None] = [0.5, 0.75, 1.0, 1.5, 2.0, 4.0, None]
+SHARES = {"repeated": "repeated 8-grams", "copied": "copied 8-grams", "words": "real words"}
+
+
+def name_of(exponent: str) -> str:
+    return "argmax" if exponent == "None" else exponent
 
 
 class Sampling(Question):
@@ -26,21 +31,19 @@ class Sampling(Question):
     def variants(self) -> dict[str, Variant]:
         return {"trained": BASE}
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
-        trained = list(runs["trained"])
-        return [
-            Measure("sharpened", samples.sharpened, trained, exponents=EXPONENTS, num_chars=2000)
-        ]
+    def measures(self, runs: Runs) -> list[Measure]:
+        options: dict[str, Any] = {"exponents": EXPONENTS, "num_chars": 2000}
+        return [Measure("sharpened", sharpened, runs["trained"], **options)]
 
     def table(self, found: Found) -> Table:
         rows = [
             (
-                "argmax" if exponent == "None" else exponent,
-                *(percent(mean(each[key])) for key in ("repeated", "copied", "words")),
-                number(mean(each["entropy"]), 2),
-                f"`{each['text'][len(samples.PREFIX) :][:60]}`",
+                name_of(exponent),
+                *(percent(mean(drawn[key])) for key in SHARES),
+                number(mean(drawn["entropy"]), 2),
+                f"`{drawn['text'][len(PREFIX) :][:60]}`",
             )
-            for exponent, each in found.measures["sharpened"].items()
+            for exponent, drawn in found.measures["sharpened"].items()
         ]
         header = ("α", "repeated", "copied", "real words", "entropy (nats)", "after the prefix")
         note = "Copied: 8-grams that stand in the 10,000 characters trained on."
@@ -58,36 +61,24 @@ class Sampling(Question):
         measured = found.measures["sharpened"]
         greedy, plain, flat = (measured[key] for key in ("None", "1.0", "0.5"))
         return {
-            "argmax repeats more than drawing": compare(plain["repeated"], greedy["repeated"])
-            == "lower",
+            "argmax repeats more than drawing": lower(plain["repeated"], greedy["repeated"]),
             "argmax writes more real words": mean(greedy["words"]) > mean(plain["words"]),
             "argmax ends in a loop with some networks": max(greedy["repeated"]) > 0.5,
-            "α = 0.5 flattens the distribution": compare(flat["entropy"], plain["entropy"])
-            == "higher",
-            "α = 0.5 costs words": compare(flat["words"], plain["words"]) == "lower",
+            "α = 0.5 flattens the distribution": higher(flat["entropy"], plain["entropy"]),
+            "α = 0.5 costs words": lower(flat["words"], plain["words"]),
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2)
-        left, right = axes[0]
+        drawn, left, right = picture.figure(2)
         measured = found.measures["sharpened"]
         places = range(len(measured))
-        names = ["argmax" if key == "None" else key.removesuffix(".0") for key in measured]
-        for (key, label), colour in zip(
-            (
-                ("repeated", "repeated 8-grams"),
-                ("copied", "copied 8-grams"),
-                ("words", "real words"),
-            ),
-            picture.COLOURS,
-            strict=False,
-        ):
-            values = [[100 * value for value in each[key]] for each in measured.values()]
-            picture.band(left, list(places), values, colour, label)
+        for key, label in SHARES.items():
+            shares = [[100 * share for share in each[key]] for each in measured.values()]
+            picture.band(left, places, shares, label, marker=".")
         entropies = [mean(each["entropy"]) for each in measured.values()]
-        right.plot(places, entropies, ".-", color=picture.COLOURS[3])
+        right.plot(places, entropies, ".-", color="C3")
         for ax in (left, right):
-            ax.set_xticks(places, names)
+            ax.set_xticks(places, [name_of(exponent).removesuffix(".0") for exponent in measured])
         picture.label(left, "exponent α", "share (%)")
         picture.label(right, "exponent α", "entropy of a draw (nats)")
         return drawn

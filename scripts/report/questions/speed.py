@@ -1,18 +1,37 @@
 """From scratch against the library."""
 
-from collections.abc import Mapping, Sequence
-
 from matplotlib.figure import Figure
 
 from scripts.report import picture
 from scripts.report.measures import speed
-from scripts.report.question import Claims, Found, Question, Table
+from scripts.report.question import Claims, Found, Question, Runs, Table
 from scripts.report.statistics import listed, mean, number
-from scripts.report.tasks import Measure, Run
+from scripts.report.tasks import Measure
 
 SIZES = [128, 256]
 CELLS = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM"}
 KINDS = [*(kind for kind, _ in speed.KINDS), speed.OTHER, speed.OVERHEAD]
+FIRST = ("book", "torch", "eager")
+
+
+def ways(found: Found) -> list[str]:
+    """All that were timed: the two compared, our loop, our others."""
+    timed = {way for each in found.measures["contest"]["ways"].values() for way in each}
+    return [*(way for way in FIRST if way in timed), *sorted(timed - set(FIRST))]
+
+
+def case_name(case: str) -> str:
+    """RNN 128 for ``rnn 128``."""
+    cell, size = case.split()
+    return f"{CELLS[cell]} {size}"
+
+
+def autos(auto: dict[str, str]) -> str:
+    """Which way charlm takes, in all cases or in each."""
+    cases = {way: [case_name(case) for case in auto if auto[case] == way] for way in auto.values()}
+    if len(cases) == 1:
+        return f"`{next(iter(cases))}`"
+    return listed([f"`{way}` for {listed(names)}" for way, names in cases.items()])
 
 
 class Speed(Question):
@@ -24,35 +43,31 @@ class Speed(Question):
         "by torch's profiler. Readers guess three times."
     )
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
-        return [Measure("contest", speed.contest, alone=True, sizes=SIZES, rounds=9, iterations=8)]
+    def measures(self, runs: Runs) -> list[Measure]:
+        return [Measure("contest", speed.contest, alone=True, sizes=SIZES, rounds=9, seconds=0.1)]
 
     def table(self, found: Found) -> Table:
         measured = found.measures["contest"]
-        ways = sorted({way for each in measured["ways"].values() for way in each}, key=order)
+        shown = ways(found)
         rows = [
             (
-                f"{CELLS[case.split()[0]]} {case.split()[1]}",
-                *(number(each[way], 3) if way in each else "–" for way in ways),
+                case_name(case),
+                *(number(each[way], 3) if way in each else "–" for way in shown),
                 number(each["book"] / each["torch"], 2),
             )
             for case, each in measured["ways"].items()
         ]
-        calls = {key: each["calls"] for key, each in measured["shares"].items()}
+        calls = {key: number(each["calls"]) for key, each in measured["shares"].items()}
+        called = [
+            f"{calls[f'{cell} book']} by the book's {name}, {calls[f'{cell} torch']} by torch.nn's"
+            for cell, name in CELLS.items()
+        ]
         note = (
             f"Milliseconds an iteration. In `charlm` the way taken is {autos(measured['auto'])}. "
-            f"Operators called in an iteration with {SIZES[0]} units: "
-            + listed(
-                [
-                    f"{number(calls[f'{cell} book'])} by the book's {name}, "
-                    f"{number(calls[f'{cell} torch'])} by torch.nn's"
-                    for cell, name in CELLS.items()
-                ]
-            )
-            + "."
+            f"Operators called in an iteration with {SIZES[0]} units: {listed(called)}."
         )
         names = {"book": "the book's loop", "torch": "torch.nn"}
-        header = ("", *(names.get(way, f"charlm {way}") for way in ways), "book / torch.nn")
+        header = ("", *(names.get(way, f"charlm {way}") for way in shown), "book / torch.nn")
         return Table(header, rows, note)
 
     day = "2026-11-21"
@@ -65,23 +80,16 @@ class Speed(Question):
 
     def claims(self, found: Found) -> Claims:
         measured = found.measures["contest"]
-        ratios = {
-            cell: mean(
-                [
-                    measured["ways"][f"{cell} {size}"]["book"]
-                    / measured["ways"][f"{cell} {size}"]["torch"]
-                    for size in SIZES
-                ]
-            )
-            for cell in CELLS
-        }
-        products = {
-            key: each["matrix products"] for key, each in measured["shares"].items() if each
-        }
+
+        def slower(cell: str) -> float:
+            times = [measured["ways"][f"{cell} {size}"] for size in SIZES]
+            return mean([each["book"] / each["torch"] for each in times])
+
+        products = {key: each["matrix products"] for key, each in measured["shares"].items()}
         return {
-            "the book's loop is nearly as fast for RNN and GRU": max(ratios["rnn"], ratios["gru"])
-            < 1.75,
-            "it is about three times slower for the LSTM": 2 < ratios["lstm"] < 4,
+            "the book's loop is nearly as fast for RNN and GRU": slower("rnn") < 1.75
+            and slower("gru") < 1.75,
+            "it is about three times slower for the LSTM": 2 < slower("lstm") < 4,
             "matrix products are about half of the book's time": all(
                 0.3 < products[f"{cell} book"] < 0.7 for cell in CELLS
             ),
@@ -89,45 +97,21 @@ class Speed(Question):
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2)
-        left, right = axes[0]
+        drawn, left, right = picture.figure(2)
         measured = found.measures["contest"]
-        cases = [f"{cell} {SIZES[0]}" for cell in CELLS]
-        ways = sorted({way for case in cases for way in measured["ways"][case]}, key=order)
-        for number_, (way, colour) in enumerate(zip(ways, picture.COLOURS, strict=False)):
-            places = [place + 0.8 * (number_ / len(ways) - 0.4) for place in range(len(cases))]
-            heights = [measured["ways"][case].get(way, 0) for case in cases]
-            left.bar(places, heights, 0.75 / len(ways), color=colour, label=way)
-        left.set_xticks(range(len(cases)), list(CELLS.values()))
-        left.grid(visible=False, axis="x")
+        times = [measured["ways"][f"{cell} {SIZES[0]}"] for cell in CELLS]
+        heights = {way: [each.get(way, 0) for each in times] for way in ways(found)}
+        picture.bars(left, list(CELLS.values()), heights)
         picture.label(left, f"cell ({SIZES[0]} units)", "ms an iteration")
         keys = [f"{cell} {way}" for cell in CELLS for way in ("book", "torch")]
         left_of = [0.0] * len(keys)
-        for kind, colour in zip(KINDS, picture.COLOURS, strict=False):
+        for kind in KINDS:
             widths = [100 * measured["shares"][key][kind] for key in keys]
-            right.barh(range(len(keys)), widths, left=left_of, color=colour, label=kind)
+            right.barh(range(len(keys)), widths, left=left_of, label=kind)
             left_of = [a + b for a, b in zip(left_of, widths, strict=True)]
         right.set_yticks(range(len(keys)), [key.replace("torch", "torch.nn") for key in keys])
         right.invert_yaxis()
         right.grid(visible=False, axis="y")
-        legend = {
-            "fontsize": 6.5,
-            "loc": "upper center",
-            "bbox_to_anchor": (0.4, 1.2),
-            "ncols": 3,
-        }
-        picture.label(right, "share of an iteration (%)", "", legend=legend)
+        above = {"loc": "upper center", "bbox_to_anchor": (0.4, 1.2), "ncols": 3, "fontsize": 6.5}
+        picture.label(right, "share of an iteration (%)", "", legend=above)
         return drawn
-
-
-def order(way: str) -> tuple[int, str]:
-    return (["book", "torch", "eager"].index(way) if way in ("book", "torch", "eager") else 9), way
-
-
-def autos(auto: Mapping[str, str]) -> str:
-    by_way: dict[str, list[str]] = {}
-    for case, way in auto.items():
-        by_way.setdefault(way, []).append(f"{CELLS[case.split()[0]]} {case.split()[1]}")
-    if len(by_way) == 1:
-        return f"`{next(iter(by_way))}`"
-    return listed([f"`{way}` for {listed(cases)}" for way, cases in by_way.items()])

@@ -1,7 +1,7 @@
 """Vanishing and exploding gradients, and what is remembered."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from scripts.report import copying, picture, tasks
 from scripts.report.measures import memory
-from scripts.report.question import Claims, Found, Question, Table
+from scripts.report.question import Claims, Found, Question, Runs, Table
 from scripts.report.statistics import mean, number, percent
-from scripts.report.tasks import Measure, Run, Variant
+from scripts.report.tasks import Measure, Variant
 from scripts.report.variants import small
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -24,13 +24,36 @@ DELAYS = [1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100]
 CHANCE = 1 / len(copying.LETTERS)
 # A word counts as remembered if so many of its letters are right.
 REMEMBERED = 0.75
-FAR = 32
+NEAR, FAR = 8, 32
 # A gradient vanishes that is multiplied by less at each step back.
 VANISHING = 0.99
 
 
 def copy_label(name: str) -> str:
     return f"{name}, copy task"
+
+
+def at(seeds: Sequence[Sequence[float]], k: int) -> float:
+    """The geometric mean over seeds at one lag."""
+    return math.exp(mean([math.log(max(seed[k], memory.LOST)) for seed in seeds]))
+
+
+def factor(seeds: Sequence[Sequence[float]]) -> float:
+    """What the norm is multiplied with at each step back, between k = 8 and k = 32."""
+    return (at(seeds, FAR) / at(seeds, NEAR)) ** (1 / (FAR - NEAR))
+
+
+def recalled(found: Found, name: str) -> dict[int, list[float]]:
+    """The share of letters rightly repeated, by the dots in between, for each seed."""
+    seeds = found.measures[f"recall-{name}"]["right"]
+    return {delay: [seed[place] for seed in seeds] for place, delay in enumerate(DELAYS)}
+
+
+def span(found: Found, name: str) -> int:
+    """The most dots over which, and over all fewer, letters are remembered; 0 for none."""
+    shares = {delay: mean(seeds or [0]) for delay, seeds in recalled(found, name).items()}
+    forgotten = [delay for delay in DELAYS if shares[delay] < REMEMBERED]
+    return max((d for d in DELAYS if d < min(forgotten, default=math.inf)), default=0)
 
 
 class Vanishing(Question):
@@ -64,52 +87,34 @@ class Vanishing(Question):
         }
         return {**novel, **copies}
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
-        flows = [Measure(f"flow-{name}", memory.flow, list(runs[name])) for name in KINDS]
-        recalls = [
-            Measure(
-                f"recall-{name}",
-                memory.recall,
-                list(runs[copy_label(name)]),
-                delays=DELAYS,
-                num_tasks=100,
-            )
-            for name in KINDS
+    def measures(self, runs: Runs) -> list[Measure]:
+        words: dict[str, Any] = {"delays": DELAYS, "num_tasks": 100}
+        return [
+            *(Measure(f"flow-{name}", memory.flow, runs[name]) for name in KINDS),
+            *(
+                Measure(f"recall-{name}", memory.recall, runs[copy_label(name)], **words)
+                for name in KINDS
+            ),
         ]
-        return [*flows, *recalls]
 
     def table(self, found: Found) -> Table:
         rows = []
         for name in KINDS:
-            flow = found.measures[f"flow-{name}"]
-            for part in flow["after"]:
-                rows.append(
-                    (
-                        f"{name}, {part}",
-                        *(
-                            number(at(flow[moment][part], k), 2)
-                            for moment in flow
-                            for k in (8, FAR)
-                        ),
-                        number(factor(flow["after"][part]), 3),
-                        *(
-                            (percent(share(found, name, 10)), percent(share(found, name, 40)))
-                            if part == "hidden"
-                            else ("", "")
-                        ),
-                        str(span(found, name)) if part == "hidden" else "",
-                    )
-                )
-        header = (
-            "", "k = 8, before", f"k = {FAR}, before", "k = 8, after", f"k = {FAR}, after",
-            "factor a step", "right after 10 dots", "after 40", "remembers (dots)",
-        )  # fmt: skip
+            flow, shares = found.measures[f"flow-{name}"], recalled(found, name)
+            words = [percent(mean(shares[dots] or [0])) for dots in (10, 40)]
+            words.append(str(span(found, name)))
+            for part, after in flow["after"].items():
+                norms = [number(at(flow[when][part], k), 2) for when in flow for k in (NEAR, FAR)]
+                told = words if part == "hidden" else [""] * len(words)
+                rows.append((f"{name}, {part}", *norms, number(factor(after), 3), *told))
+        lags = [f"k = {k}, {moment}" for moment in ("before", "after") for k in (NEAR, FAR)]
+        recall = ("factor a step", "right after 10 dots", "after 40", "remembers (dots)")
         note = (
-            f"Norms relative to k = 0. The factor is that of a step back between k = 8 and k = {FAR}, "
-            f"after training. A word is remembered over so many dots if {percent(REMEMBERED)} of its "
-            f"letters are right, there and over fewer; chance is {percent(CHANCE)}."
+            f"Norms relative to k = 0. The factor is that of a step back between k = {NEAR} and k = "
+            f"{FAR}, after training. A word is remembered over so many dots if {percent(REMEMBERED)} "
+            f"of its letters are right, there and over fewer; chance is {percent(CHANCE)}."
         )
-        return Table(header, rows, note)
+        return Table(("", *lags, *recall), rows, note)
 
     day = "2026-11-21"
     answer = (
@@ -127,67 +132,38 @@ class Vanishing(Question):
             for part, seeds in found.measures[f"flow-{name}"]["after"].items()
         }
         spans = {name: span(found, name) for name in KINDS}
+        slowest, _ = max(factors, key=lambda key: factors[key])
         return {
             "the gradient vanishes in all of them": max(factors.values()) < VANISHING,
             "GRU and LSTM keep a word over 100 dots": min(spans["GRU"], spans["LSTM"]) == 100,
             "RNN and ReLU-RNN lose it within 5 dots": max(spans["RNN"], spans["ReLU-RNN"]) < 5,
-            "the GRU's gradient fades least": max(factors, key=lambda key: factors[key])[0]
-            == "GRU",
+            "the GRU's gradient fades least": slowest == "GRU",
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2)
-        left, right = axes[0]
-        for name, colour in zip(KINDS, picture.COLOURS, strict=False):
+        drawn, ax, recall = picture.figure(2)
+        styles: dict[tuple[str, str], dict[str, Any]] = {
+            ("before", "hidden"): {"linestyle": ":"},
+            ("before", "memory"): {"linestyle": ":", "linewidth": 1},
+            ("after", "hidden"): {"linestyle": "-"},
+            ("after", "memory"): {"linestyle": "--", "linewidth": 1},
+        }
+        for place, name in enumerate(KINDS):
             flow = found.measures[f"flow-{name}"]
-            for moment, dash in (("before", ":"), ("after", "-")):
-                for part, seeds in flow[moment].items():
+            for moment, parts in flow.items():
+                for part, seeds in parts.items():
                     curve = np.exp(np.log(np.maximum(seeds, memory.LOST)).mean(axis=0))
-                    is_memory = part == "memory"
-                    named = f"{name}{', memory' if is_memory else ''}"
-                    left.plot(
-                        range(len(curve)),
-                        curve,
-                        "--" if is_memory and moment == "after" else dash,
-                        color=colour,
-                        linewidth=1 if is_memory else 1.5,
-                        label=named if moment == "after" else None,
-                    )
-            by_delay = zip(*found.measures[f"recall-{name}"]["right"], strict=True)
-            percents = [[100 * value for value in values] for values in by_delay]
-            if percents:
-                picture.band(right, DELAYS, percents, colour, name)
-        left.set_yscale("log")
-        left.set_ylim(bottom=max(left.get_ylim()[0], 1e-20))
-        right.axhline(100 * CHANCE, color=picture.INK, linestyle=":", linewidth=0.8)
-        right.axvline(copying.LONGEST, color=picture.INK, linestyle=":", linewidth=0.8)
-        picture.label(
-            left, "k (steps back)", "‖∂L_t/∂h_(t-k)‖, relative", "dotted: before training"
-        )
-        picture.label(right, "dots in between", "letters right (%)", "copy task")
+                    named = f"{name}{', memory' if part == 'memory' else ''}"
+                    label = named if moment == "after" else None
+                    ax.plot(curve, label=label, color=f"C{place}", **styles[moment, part])
+            shares = [[100 * share for share in seeds] for seeds in recalled(found, name).values()]
+            if all(shares):
+                picture.band(recall, DELAYS, shares, name, color=f"C{place}", marker=".")
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-20))
+        recall.axhline(100 * CHANCE, color=picture.INK, linestyle=":", linewidth=0.8)
+        recall.axvline(copying.LONGEST, color=picture.INK, linestyle=":", linewidth=0.8)
+        y = "‖∂L_t/∂h_(t-k)‖, relative"
+        picture.label(ax, "k (steps back)", y, "dotted: before training")
+        picture.label(recall, "dots in between", "letters right (%)", "copy task")
         return drawn
-
-
-def at(seeds: Sequence[Sequence[float]], k: int) -> float:
-    """The geometric mean over seeds at one lag."""
-    return math.exp(mean([math.log(max(seed[k], memory.LOST)) for seed in seeds]))
-
-
-def factor(seeds: Sequence[Sequence[float]], near: int = 8) -> float:
-    """What the norm is multiplied with at each step back, between k = 8 and k = 32."""
-    return (at(seeds, FAR) / at(seeds, near)) ** (1 / (FAR - near))
-
-
-def share(found: Found, name: str, delay: int) -> float:
-    seeds = found.measures[f"recall-{name}"]["right"]
-    return mean([seed[DELAYS.index(delay)] for seed in seeds]) if seeds else 0.0
-
-
-def span(found: Found, name: str) -> int:
-    """The most dots over which, and over all fewer, letters are remembered; 0 for none."""
-    longest = 0
-    for delay in DELAYS:
-        if share(found, name, delay) < REMEMBERED:
-            break
-        longest = delay
-    return longest

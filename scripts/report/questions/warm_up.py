@@ -1,15 +1,14 @@
 """Warm-up: does a longer prefix help?"""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from scripts.report import picture
-from scripts.report.measures import prefixes
-from scripts.report.question import Claims, Found, Question, Table
-from scripts.report.statistics import compare_pairs, mean, number
-from scripts.report.tasks import Measure, Run, Variant
+from scripts.report.measures.prefixes import after_prefixes
+from scripts.report.question import Claims, Found, Question, Runs, Table
+from scripts.report.statistics import compare, mean, number
+from scripts.report.tasks import Measure, Variant
 from scripts.report.variants import BASE, RANDOM
 
 LENGTHS = [1, 2, 3, 5, 8, 12, 20, 35, 50, 75, 100, 150, 200]
@@ -17,6 +16,21 @@ NEXT = 50
 # A prefix does as well as the longest if this part of what is to be gained is left.
 LEFT = 0.1
 SHOWN = (1, 5, 20, 35, 50, 100, 200)
+TEXTS = ("training", "held-out")
+
+
+def nats(found: Found, label: str, text: str) -> dict[int, list[float]]:
+    """A character's nats by the prefix's length, for each seed."""
+    seeds = found.measures[f"prefixes-{label}"][text]["nats"]
+    return dict(zip(LENGTHS, map(list, zip(*seeds, strict=True)), strict=True))
+
+
+def enough_of(by_length: dict[int, list[float]]) -> int:
+    """The shortest prefix from which on the mean is near that of the longest."""
+    means = {length: mean(values) for length, values in by_length.items()}
+    first, last = means[LENGTHS[0]], means[LENGTHS[-1]]
+    far = [length for length in LENGTHS if means[length] > last + LEFT * (first - last)]
+    return min(length for length in LENGTHS if length > max(far, default=0))
 
 
 class WarmUp(Question):
@@ -31,25 +45,20 @@ class WarmUp(Question):
     def variants(self) -> dict[str, Variant]:
         return {"sequential": BASE, "random": RANDOM}
 
-    def measures(self, runs: Mapping[str, Sequence[Run]]) -> list[Measure]:
-        options: Any = {"lengths": LENGTHS, "num_next": NEXT, "every": 5}
+    def measures(self, runs: Runs) -> list[Measure]:
+        options: dict[str, Any] = {"lengths": LENGTHS, "num_next": NEXT, "every": 5}
         return [
-            Measure(f"prefixes-{label}", prefixes.after_prefixes, list(seeds), **options)
+            Measure(f"prefixes-{label}", after_prefixes, seeds, **options)
             for label, seeds in runs.items()
         ]
 
     def table(self, found: Found) -> Table:
-        rows = [
-            (
-                f"{label}, {text} text",
-                *(
-                    number(mean([seed[LENGTHS.index(length)] for seed in of(found, label, text)]))
-                    for length in SHOWN
-                ),
-            )
-            for label in found.runs
-            for text in ("training", "held-out")
-        ]
+        rows = []
+        for label in found.runs:
+            for text in TEXTS:
+                by_length = nats(found, label, text)
+                cells = [number(mean(by_length[length])) for length in SHOWN]
+                rows.append((f"{label}, {text} text", *cells))
         places = found.measures["prefixes-sequential"]["held-out"]["places"]
         note = (
             f"Nats per character, over the next {NEXT}, by the prefix's length; {places} places of "
@@ -67,14 +76,14 @@ class WarmUp(Question):
 
     def claims(self, found: Found) -> Claims:
         def change(label: str, text: str, near: int) -> str:
-            seeds = of(found, label, text)
-            place = LENGTHS.index(near)
-            return compare_pairs([seed[-1] for seed in seeds], [seed[place] for seed in seeds])
+            by_length = nats(found, label, text)
+            return compare(by_length[LENGTHS[-1]], by_length[near], paired=True)
 
         return {
             "a longer prefix helps on training text": change("sequential", "training", 1)
             == "lower",
-            "20 characters do as well as 200": enough_of(of(found, "sequential", "training")) <= 20,
+            "20 characters do as well as 200": enough_of(nats(found, "sequential", "training"))
+            <= 20,
             "it hardly helps on held-out text": change("sequential", "held-out", 1) == "alike",
             "nothing is gained beyond a window": all(
                 change(label, "training", 35) == "alike" for label in found.runs
@@ -82,30 +91,15 @@ class WarmUp(Question):
         }
 
     def draw(self, found: Found) -> Figure:
-        drawn, axes = picture.figure(2)
-        for ax, text in zip(axes[0], ("training", "held-out"), strict=True):
-            for label, colour in zip(found.runs, picture.COLOURS, strict=False):
-                seeds = of(found, label, text)
-                by_length = list(zip(*seeds, strict=True))
-                picture.band(ax, LENGTHS, by_length, colour, label)
+        drawn, *axes = picture.figure(2)
+        for ax, text in zip(axes, TEXTS, strict=True):
+            for label in found.runs:
+                picture.band(
+                    ax, LENGTHS, list(nats(found, label, text).values()), label, marker="."
+                )
             ax.axvline(35, color=picture.INK, linewidth=0.8, linestyle=":")
             ax.set_xscale("log")
-            ax.set_xticks([1, 2, 5, 10, 20, 50, 100, 200], [1, 2, 5, 10, 20, 50, 100, 200])
-            ax.minorticks_off()
-            picture.label(
-                ax, "prefix (characters)", f"nats of the next {NEXT} characters", f"{text} text"
-            )
+            picture.plain_ticks(ax.xaxis, [1, 2, 5, 10, 20, 50, 100, 200])
+            y = f"nats of the next {NEXT} characters"
+            picture.label(ax, "prefix (characters)", y, f"{text} text")
         return drawn
-
-
-def of(found: Found, label: str, text: str) -> list[list[float]]:
-    """Nats for each seed and length."""
-    nats: list[list[float]] = found.measures[f"prefixes-{label}"][text]["nats"]
-    return nats
-
-
-def enough_of(seeds: Sequence[Sequence[float]]) -> int:
-    """The shortest prefix from which on the mean is near that of the longest."""
-    means = [mean(values) for values in zip(*seeds, strict=True)]
-    near = [value <= means[-1] + LEFT * (means[0] - means[-1]) for value in means]
-    return next(length for place, length in enumerate(LENGTHS) if all(near[place:]))
