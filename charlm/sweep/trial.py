@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import TrialState
+from sqlalchemy.pool import NullPool
 
 from charlm.errors import Stopped, UserError
 from charlm.sweep.running import fit
@@ -23,6 +24,11 @@ TASK, BITS, SENTENCE, STOPPED, KILLED = "task", "bits", "sentence", "stopped", "
 BEFORE, REPEATS = "before", "repeats"
 # So often a trial's process may be lost before the trial counts as failed.
 MAX_LOST = 3
+
+
+def database(url: str) -> optuna.storages.RDBStorage:
+    """Optuna's storage at a URL; each connection is closed as soon as it has been used."""
+    return optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool})
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Plan:
         if self.halving:
             pruner = optuna.pruners.SuccessiveHalvingPruner(1, reduction_factor=REDUCTION)
         return optuna.create_study(
-            storage=self.storage,
+            storage=database(self.storage),
             study_name=self.study,
             load_if_exists=True,
             direction="minimize",

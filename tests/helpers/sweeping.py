@@ -2,9 +2,16 @@
 
 import optuna
 
+from charlm.sweep.trial import database
+
+
+def study_in(folder: str) -> optuna.Study:
+    """The study of a sweep."""
+    url = f"sqlite:///{folder}/sweep.db"
+    return optuna.load_study(storage=database(url), study_name=folder)
+
 
 def results(folder: str) -> dict[float, float | None]:
     """By learning rate, of the trials that weren't stopped or killed."""
-    study = optuna.load_study(storage=f"sqlite:///{folder}/sweep.db", study_name=folder)
-    kept = [trial for trial in study.trials if "killed" not in trial.user_attrs]
+    kept = [trial for trial in study_in(folder).trials if "killed" not in trial.user_attrs]
     return {trial.params["model.learning_rate"]: trial.value for trial in kept}

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from helpers.resuming import in_a_process
 from helpers.running import Outcome, charlm
-from helpers.sweeping import results
+from helpers.sweeping import results, study_in
 
 from charlm.sweep.running import Watched
 
@@ -55,8 +55,7 @@ def test_the_best_of_a_grid_is_a_configuration_and_is_measured_on_unseen_text() 
     from charlm.sweep.running import fit
 
     fitted = fit(str(Path("g/best.yaml").resolve()), {}, 0, Path("same"))
-    study = optuna.load_study(storage="sqlite:///g/sweep.db", study_name="g")
-    assert min(fitted.bits) == study.best_value
+    assert min(fitted.bits) == study_in("g").best_value
     other = sweep(*TINY, *rates, "--sampler", "random", "--folder", "g")
     assert other.code == 1
     assert "another sweep" in other.err
