@@ -49,7 +49,8 @@ def score(
 
     Args:
         checkpoint: a file that charlm fit wrote, or a folder that charlm export wrote; named
-            several times, the mean of the networks' probabilities is scored.
+            several times, the mean of the networks' probabilities is scored. A file whose name
+            ends in .ckpt needs no --checkpoint before it.
         held_out: val or test: score what was held out of the text that the model was trained on
             (or train).
         protocol: carried: the state runs through the whole text; windows: it starts from zero at
@@ -74,6 +75,8 @@ def score(
         backend: how the layers are unrolled over time; doesn't change the result.
         device: where the model runs, such as cpu or cuda.
     """
+    checkpoint = [*checkpoint, *(name for name in texts if name.endswith(".ckpt"))]
+    texts = tuple(name for name in texts if not name.endswith(".ckpt"))
     if json and ansi:
         raise UserError("Choose one of --json and --ansi: they can't share the standard output.")
     if not texts and held_out is None:

@@ -317,6 +317,8 @@ def test_two_checkpoints_give_the_mean_of_their_probabilities(
     assert two["nats"] == pytest.approx(expected, rel=1e-6)
     assert two["nats"] != one["nats"]
     assert two["method"] == "RNN 64 (last.ckpt, other.ckpt)"
+    by_name = charlm("score", checkpoint, tmp_path / "other.ckpt", text, "--json")
+    assert objects(by_name) == [two]
     [mixed] = objects(run(checkpoint, "--json", text, *both, "--ngram"))
     assert mixed["method"] == "RNN 64 (last.ckpt, other.ckpt), mixed with n-grams"
     assert mixed["bits_per_character"] < min(one["bits_per_character"], two["bits_per_character"])
