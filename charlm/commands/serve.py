@@ -5,7 +5,8 @@ from pathlib import Path
 
 from charlm.checkpoint import load, newest
 from charlm.errors import UserError
-from charlm.inspection.live import Model, Server
+from charlm.inspection.live import Model
+from charlm.inspection.server import Server, in_url
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -41,11 +42,11 @@ def serve(
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"Can't listen on {host}:{port} ({reason}): give another --port."
+            f"Can't listen on {in_url(host)}:{port} ({reason}): give another --port or --host."
         ) from error
     with server:
         try:
-            print(f"http://{host}:{server.server_address[1]}  (Ctrl-C ends it)", flush=True)
+            print(f"http://{in_url(host)}:{server.server_address[1]}  (Ctrl-C ends it)", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
             print()

@@ -10,8 +10,7 @@ units. onnxruntime-web was the other way; it is some 12 MB more, and doesn't sta
 """
 
 import base64
-import json
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,12 +20,13 @@ from torch.nn import functional as F
 from charlm.cells import GRU, LSTM, RNN, Cell
 from charlm.errors import UserError
 from charlm.model import CharLM
-from charlm.text.visible import visible
+from charlm.pages.common import json_in_html, with_common
+from charlm.text.visible import visible, visible_name
 from charlm.text.vocabulary import Vocabulary
 
 # Numbers: a row of a matrix has a multiple of so many.
 ROW = 8
-ASSETS = ("index.html", "generate.js", "style.css")
+ASSETS = Path(__file__).parent / "assets"
 # Cells whose step stands in generate.js, by exact class, and their names there.
 STEPS: dict[type[Cell], str] = {RNN: "rnn", GRU: "gru", LSTM: "lstm"}
 
@@ -40,19 +40,18 @@ def web_files(model: CharLM, vocabulary: Vocabulary, name: str) -> dict[str, byt
     Raises:
         UserError: a cell whose step isn't written in JavaScript.
     """
-    assets = files("charlm.export") / "assets"
-    written = {name: (assets / name).read_bytes() for name in ASSETS}
+    written = {name: (ASSETS / name).read_bytes() for name in ("index.html", "generate.js")}
+    written["style.css"] = with_common(ASSETS / "style.css").encode()
     description, weights = _describe(model)
     description |= {
-        "name": name,
+        "name": visible_name(name),
         "symbols": list(vocabulary.symbols),
         "signs": [visible(symbol) for symbol in vocabulary.symbols],
         "normalisation": vocabulary.normalisation,
         "mark": vocabulary.mark_id,  # of what stands between documents, if the text has any
         "weights": base64.b64encode(weights).decode(),
     }
-    # ASCII alone, so that nothing in a symbol ends a line or a script.
-    content = json.dumps(description, ensure_ascii=True).replace("<", "\\u003c")
+    content = json_in_html(description)
     return written | {"model.js": f'"use strict";\nconst MODEL = {content};\n'.encode()}
 
 
@@ -76,8 +75,9 @@ def _describe(model: CharLM) -> tuple[dict[str, Any], bytes]:
     for number, cell in enumerate(model.cells):
         if type(cell) not in STEPS:
             raise UserError(
-                f"The cell {type(cell).__name__} has no step in JavaScript: export it without "
-                "--web."
+                f"The cell {type(cell).__name__} has no step in JavaScript, only "
+                f"{', '.join(known.__name__ for known in STEPS)} have: leave out --web; charlm "
+                "serve shows it live."
             )
         layer: dict[str, Any] = {"cell": STEPS[type(cell)], "size": cell.hidden_size}
         if number == 0:

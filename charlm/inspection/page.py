@@ -10,19 +10,20 @@ or vary most, characters beyond the first ``MAX_CHARACTERS``.
 import base64
 import gzip
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 
 import numpy as np
 
 from charlm.evaluation.scoring import Score
 from charlm.inspection.features import Ranking
-from charlm.text.visible import in_running_text, visible
+from charlm.pages.common import json_in_html, with_common
+from charlm.text.visible import in_running_text, visible, visible_name
 from charlm.text.vocabulary import Vocabulary
 
+ASSETS = Path(__file__).parent / "assets"
 MAX_CHARACTERS = 20_000
 # Bytes; as base64, where nothing can be compressed, 4 of the 5 MB that the page may have.
 MAX_VALUES = 3_000_000
@@ -50,6 +51,7 @@ def page(
         shares: of the characters before in each character's gradient, [places, T].
         num_characters: of the whole text, of which the first N are shown.
     """
+    name, model = visible_name(name), visible_name(model)
     chosen = choose_units(parts, rankings, MAX_VALUES // len(score.text))
     values = {part: quantise(parts[part][:, units]) for part, units in chosen.items() if units}
     data = {
@@ -79,24 +81,18 @@ def page(
         )
     if shares.shape[0] < len(score.text):
         left_out.append(f"gradients for the first {shares.shape[0]:,} characters")
-    assets = files("charlm.inspection") / "assets"
-    template = Template((assets / "page.html").read_text(encoding="utf-8"))
+    template = Template((ASSETS / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=html.escape(f"{name} inside {model}"),
         text_name=html.escape(name),
         model=html.escape(model),
         shown=html.escape("Shown: " + "; ".join(left_out) + "." if left_out else ""),
-        style=(assets / "page.css").read_text(encoding="utf-8"),
-        script=(assets / "page.js").read_text(encoding="utf-8"),
+        style=with_common(ASSETS / "page.css"),
+        script=with_common(ASSETS / "page.js"),
         text=json_in_html([in_running_text(character) for character in score.text]),
         data=json_in_html(data),
         numbers=base64.b64encode(gzip.compress(numbers, 9, mtime=0)).decode(),
     )
-
-
-def json_in_html(value: object) -> str:
-    """JSON that can stand in a script element: ``<`` would end it, or begin a comment."""
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def choose_units(

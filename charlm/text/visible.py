@@ -22,3 +22,8 @@ def in_running_text(character: str) -> str:
     if character == "\n":
         return "↵\n"
     return character if character == " " else visible(character)
+
+
+def visible_name(name: str) -> str:
+    """A file's or a model's name, in which nothing turns the words around it about."""
+    return "".join(map(in_running_text, name))

@@ -1,6 +1,7 @@
 """A headless Chromium for tests that look at a page as a reader does."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,11 @@ def requests(browser: Any) -> list[str]:
         for message in messages
         if message["method"] == "Network.requestWillBeSent"
     ]
+
+
+def ready(browser: Any) -> None:
+    """Wait until a page of ours has started."""
+    deadline = time.monotonic() + 30
+    while browser.find_element("tag name", "body").get_attribute("data-ready") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

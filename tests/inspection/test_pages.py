@@ -1,14 +1,6 @@
 """The pages of inspect, serve and export --web in a real browser, with texts that mean harm."""
 
-import http.client
-import itertools
-import json
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +8,22 @@ import numpy as np
 import pytest
 import torch
 from helpers.browser import browser as browser  # a fixture
-from helpers.browser import open_page, requests
+from helpers.browser import open_page, ready, requests
 from helpers.running import charlm
+from helpers.serving import server as server  # a fixture
+from helpers.serving import trained
 
-from charlm.cells import CELLS
-from charlm.checkpoint import Trained, load
-from charlm.errors import UserError
+from charlm.checkpoint import load
 from charlm.evaluation.scoring import Score
 from charlm.export.web import web_files
 from charlm.generation.generate import generate
-from charlm.inspection import live
 from charlm.inspection.features import Match, Ranking
 from charlm.inspection.page import choose_units, page, quantise
+from charlm.inspection.server import Server
 from charlm.model import CharLM
 from charlm.text.vocabulary import Vocabulary
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202eא\x00\x07😀\n"
-
-
-def trained(cell: str = "lstm", characters: str = "abcdefgh \n", **options: Any) -> Trained:
-    torch.manual_seed(0)
-    vocabulary = Vocabulary(characters)
-    model = CharLM(len(vocabulary), cell=cell, initialisation="uniform", **options).eval()
-    # Far from even odds, and far from chaos, where rounding would soon make another text.
-    with torch.no_grad():
-        model.output.weight *= 5
-    return Trained(model, vocabulary)
 
 
 # --- inspect -------------------------------------------------------------------------------------
@@ -59,13 +41,6 @@ def inspected(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     outcome = charlm("inspect", "--checkpoint", checkpoint, text, *given)
     assert outcome.code == 0, outcome.err
     return made
-
-
-def ready(browser: Any) -> None:
-    deadline = time.monotonic() + 30
-    while browser.find_element("tag name", "body").get_attribute("data-ready") is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_unit_colours_the_text_and_the_keys_move_in_it(browser: Any, inspected: Path) -> None:
@@ -148,7 +123,7 @@ def controls(browser: Any) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("which", ["inspect", "serve", "web"])
 def test_a_screen_reader_is_told_every_control_and_what_changes(
-    browser: Any, inspected: Path, server: live.Server, tmp_path: Path, which: str
+    browser: Any, inspected: Path, server: Server, tmp_path: Path, which: str
 ) -> None:
     if which == "serve":
         browser.get(f"http://127.0.0.1:{server.server_address[1]}/")
@@ -212,7 +187,8 @@ def test_a_hostile_text_stays_text(browser: Any, tmp_path: Path) -> None:
     ready(browser)
     shown = browser.find_element("id", "text").get_attribute("textContent")
     assert shown.startswith("</script><script>alert(1)</script><img src=x onerror=alert(1)>")
-    assert "\u202e" not in shown
+    page_text = browser.find_element("tag name", "body").get_attribute("textContent")
+    assert "\u202e" not in page_text, "it would turn the page's own words about"
     assert len(browser.find_elements("css selector", "#text i")) == len(text)
     assert browser.find_elements("css selector", "img") == []
 
@@ -235,154 +211,6 @@ def test_a_mistake_is_told_in_a_sentence(
     assert outcome.code == 1
     assert reason in outcome.err
     assert not made.exists()
-
-
-# --- serve ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[live.Server]:
-    models = [live.Model("<i>one", trained(hidden_sizes=[6])), live.Model("two", trained("gru"))]
-    with live.Server(("127.0.0.1", 0), models) as started:
-        thread = threading.Thread(target=started.serve_forever)
-        thread.start()
-        yield started
-        started.shutdown()
-        thread.join()
-
-
-def ask(server: live.Server, body: object, **headers: str) -> tuple[int, list[Any]]:
-    port = server.server_address[1]
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    sent = {"Content-Type": "application/json"} | {
-        k.replace("_", "-"): v for k, v in headers.items()
-    }
-    connection.request("POST", "/continue", content, sent)
-    response = connection.getresponse()
-    lines = [json.loads(line) for line in response.read().splitlines()]
-    connection.close()
-    return response.status, lines
-
-
-def test_it_streams_what_generate_writes(server: live.Server) -> None:
-    status, events = ask(server, {"prefix": "abc", "num_characters": 30})
-    assert status == 200
-    model, vocabulary = server.models[0].trained
-    written = "".join(event["c"] for event in events).replace("↵\n", "\n")
-    assert written == generate(model, vocabulary, "abc", 30)
-    assert [event["new"] for event in events] == [False] * 3 + [True] * 30
-    drawn = {"prefix": "abc", "num_characters": 30, "temperature": 0.9, "top_k": 3, "seed": 5}
-    _, events = ask(server, drawn)
-    expected = generate(model, vocabulary, "abc", 30, temperature=0.9, top_k=3, seed=5)
-    assert "".join(event["c"] for event in events).replace("↵\n", "\n") == expected
-    # The surprisal of a character is that of the probability it was given just before.
-    for before, event in itertools.pairwise(events):
-        given = dict(map(tuple, before["p"]))
-        symbol = {"↵\n": "↵", " ": "␣"}.get(event["c"], event["c"])
-        if given.get(symbol, 0) > 1:
-            assert 100 * 2 ** -event["bits"] == pytest.approx(given[symbol], rel=0.02)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"no json",
-        b"[" * 50_000,
-        [],
-        {"model": 2},
-        {"model": True},
-        {"prefix": 3},
-        {"prefix": "a" * 5_001},
-        {"prefix": "never seen: Z"},
-        {"num_characters": 2_001},
-        {"num_characters": -1},
-        {"temperature": "hot"},
-        {"temperature": -1},
-        {"temperature": 1, "top_k": 0},
-        {"seed": -1, "temperature": 1},
-        {"seed": 1.5},
-    ],
-    ids=lambda body: str(body)[:30],
-)
-def test_a_request_out_of_bounds_is_refused_with_its_reason(
-    server: live.Server, body: object
-) -> None:
-    status, (answer,) = ask(server, body)
-    assert status == 400
-    assert answer["error"].endswith(".")
-    assert "Traceback" not in answer["error"]
-
-
-def test_other_sites_and_oversized_requests_are_refused(server: live.Server) -> None:
-    body = {"prefix": "a", "num_characters": 1}
-    assert ask(server, body, Host="evil.example")[0] == 403
-    assert ask(server, body, Origin="http://evil.example")[0] == 403
-    assert ask(server, body, Content_Type="text/plain")[0] == 415
-    assert ask(server, b" " * (live.MAX_BODY + 1))[0] == 413
-    assert ask(server, body)[0] == 200
-
-
-def test_too_many_at_once_are_told_to_wait(server: live.Server) -> None:
-    taken = 0
-    while server.vacancies.acquire(blocking=False):
-        taken += 1
-    try:
-        assert ask(server, {"prefix": "a"})[0] == 503
-    finally:
-        for _ in range(taken):
-            server.vacancies.release()
-
-
-def test_two_models_write_side_by_side_in_the_browser(browser: Any, server: live.Server) -> None:
-    browser.get_log("browser")
-    browser.get(f"http://127.0.0.1:{server.server_address[1]}/")
-    ready(browser)
-    assert [h.text for h in browser.find_elements("tag name", "h2")] == ["<i>one", "two"]
-    browser.find_element("id", "prefix").send_keys("abc <script>")
-    browser.find_element("id", "go").click()
-    deadline = time.monotonic() + 20
-    while not browser.find_elements("css selector", ".error"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert "never seen" in browser.find_element("css selector", ".error").text
-    browser.find_element("id", "prefix").clear()
-    browser.find_element("id", "prefix").send_keys("abc")
-    browser.find_element("id", "go").click()
-    while len(browser.find_elements("css selector", "i.new")) < 600:
-        assert time.monotonic() < deadline + 30
-        time.sleep(0.05)
-    browser.find_element("tag name", "canvas").click()
-    coloured = browser.find_elements("css selector", ".text i[style*='--strength']")
-    assert len(coloured) == 303
-    severe = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
-    assert all("400" in message for message in severe), "the refused prefix alone"
-
-
-def test_ctrl_c_ends_the_command_cleanly(checkpoint: Path) -> None:
-    command = [sys.executable, "-m", "charlm", "serve", "--checkpoint", str(checkpoint)]
-    process = subprocess.Popen(
-        [*command, "--port", "0", "--host", "127.0.0.2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("http://127.0.0.2:")
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert (
-        err
-        == "charlm: everybody who can reach 127.0.0.2 can use this page: there is no password.\n"
-    )
-
-
-def test_a_port_that_is_taken_is_told(server: live.Server, checkpoint: Path) -> None:
-    given = ("--checkpoint", checkpoint, "--port", server.server_address[1])
-    outcome = charlm("serve", *given)
-    assert outcome.code == 1
-    assert "give another --port" in outcome.err
 
 
 # --- export --web --------------------------------------------------------------------------------
@@ -437,12 +265,6 @@ def test_the_browser_ends_a_document_where_generate_does(browser: Any, tmp_path:
         assert prefix + browser.execute_script(script, prefix) == expected
         lengths.add(len(expected))
     assert min(lengths) < 60 <= max(lengths)
-
-
-@pytest.mark.parametrize("cell", sorted(set(CELLS) - {"rnn", "gru", "lstm"}))
-def test_a_cell_without_a_step_in_javascript_is_refused_by_name(cell: str) -> None:
-    with pytest.raises(UserError, match=rf"The cell {CELLS[cell].__name__} has no step in Java"):
-        web_files(*trained(cell, hidden_sizes=[4]), "model")
 
 
 def test_a_trained_model_is_exported_and_writes_a_thousand_characters(

@@ -1,14 +1,5 @@
-"use strict";
-const card = document.getElementById("card");
+const card = by("card");
 let current = null, pinned = false;
-
-function element(name, content, parent, className) {
-  const made = document.createElement(name);
-  made.textContent = content;
-  if (className) made.className = className;
-  parent.append(made);
-  return made;
-}
 
 function percent(probability) {
   return (100 * probability).toFixed(probability < 0.001 ? 3 : 1) + " %";
@@ -63,13 +54,11 @@ for (const section of document.querySelectorAll("section")) {
     pinned = !again;
   });
   text.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key];
     if (event.key === "Escape") hide();
-    if (!step) return;
-    event.preventDefault();
-    const inside = current && current.parentElement === text;
-    const next = inside ? current[step] : text.firstElementChild;
+    const at = texts.get(text).places.get(current) ?? -1;
+    const next = text.children[placeAfter(event.key, at, text.children.length)];
     if (!next) return;
+    event.preventDefault();
     next.scrollIntoView({ block: "nearest" });
     show(next);
     pinned = true;

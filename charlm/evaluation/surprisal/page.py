@@ -4,7 +4,6 @@ N characters of a text · K likeliest symbols at each place
 """
 
 import html
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -13,7 +12,8 @@ import numpy as np
 
 from charlm.evaluation.scoring import Score
 from charlm.evaluation.surprisal.levels import LABELS, levels
-from charlm.text.visible import in_running_text, visible
+from charlm.pages.common import json_in_html, with_common
+from charlm.text.visible import in_running_text, visible, visible_name
 from charlm.text.vocabulary import Vocabulary
 
 FOLDER = Path(__file__).parent
@@ -35,9 +35,9 @@ def page(scores: Sequence[tuple[str, Score]], vocabulary: Vocabulary, model: str
     """
     return _fill(
         "page.html",
-        model=html.escape(model),
-        style=_read("page.css"),
-        script=_read("page.js"),
+        model=html.escape(visible_name(model)),
+        style=with_common(FOLDER / "page.css"),
+        script=with_common(FOLDER / "page.js"),
         legend="".join(f'<li class="s{i}">{label}</li>' for i, label in enumerate(LABELS)),
         sections="".join(_section(name, score, vocabulary) for name, score in scores),
     )
@@ -61,7 +61,7 @@ def _section(name: str, score: Score, vocabulary: Vocabulary) -> str:
     top = max(heights) or 1.0
     return _fill(
         "section.html",
-        name=html.escape(name),
+        name=html.escape(visible_name(name)),
         facts="".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts.items()),
         bars=_bars([100 * height / top for height in heights]),
         mean=f"{100 * (1 - bits_N.mean() / top):.2f}",
@@ -87,8 +87,7 @@ def _data(score: Score, vocabulary: Vocabulary) -> str:
         .astype(int)
         .tolist(),
     }
-    # "<" would end the script, or begin a comment in it.
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return json_in_html(data)
 
 
 def _bars(heights: list[float]) -> str:
@@ -100,9 +99,5 @@ def _bars(heights: list[float]) -> str:
     )
 
 
-def _read(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
-
-
 def _fill(template: str, **values: str) -> str:
-    return Template(_read(template)).substitute(values)
+    return Template((FOLDER / template).read_text(encoding="utf-8")).substitute(values)

@@ -1,18 +1,8 @@
-"use strict";
-const by = (id) => document.getElementById(id);
 const read = (id) => JSON.parse(by(id).textContent);
 const data = read("data"), text = by("text");
 const characters = read("characters");
 const N = characters.length;
 let values = null, places = [], current = -1, chosen = { part: "", unit: 0 };
-
-function element(name, content, parent, className) {
-  const made = document.createElement(name);
-  made.textContent = content;
-  if (className) made.className = className;
-  parent.append(made);
-  return made;
-}
 
 async function unpack(base64) {
   const packed = Uint8Array.from(atob(base64.trim()), (c) => c.charCodeAt(0));
@@ -127,12 +117,6 @@ function show(n) {
   });
 }
 
-function move(step) {
-  const next = Math.max(0, Math.min(N - 1, current < 0 ? 0 : current + step));
-  places[next].scrollIntoView({ block: "nearest" });
-  show(next);
-}
-
 async function start() {
   values = await unpack(by("numbers").textContent);
   const fragment = document.createDocumentFragment();
@@ -153,10 +137,11 @@ async function start() {
   for (const name of ["mouseover", "click"])
     text.addEventListener(name, ({ target }) => { if (target.dataset.n) show(Number(target.dataset.n)); });
   text.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 40, ArrowUp: -40, Home: -N, End: N }[event.key];
-    if (!step) return;
+    const next = placeAfter(event.key, current, N);
+    if (next === undefined) return;
     event.preventDefault();
-    move(step);
+    places[next].scrollIntoView({ block: "nearest" });
+    show(next);
   });
   choose("", 0);
   document.body.dataset.ready = "yes";

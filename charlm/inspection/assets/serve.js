@@ -1,52 +1,57 @@
-"use strict";
-const by = (id) => document.getElementById(id);
 let columns = [], stopping = null;
-
-function element(name, content, parent, className) {
-  const made = document.createElement(name);
-  made.textContent = content;
-  if (className) made.className = className;
-  parent.append(made);
-  return made;
-}
 
 const bytes = (base64) => Int8Array.from(atob(base64), (c) => (c.charCodeAt(0) << 24) >> 24);
 
 class Column {
   constructor(model, number) {
-    this.number = number;
+    this.model = number;
     this.events = [];
     this.unit = null;
     const section = element("section", "", by("models"));
     element("h2", model.name, section);
-    const label = element("label", "Units of ", section);
-    this.part = element("select", "", label);
+    this.parts = model.parts;
+    this.at = -1;
+    const choice = element("div", "", section, "choice");
+    this.part = element("select", "", element("label", "Units of ", choice));
     model.parts.forEach((part, p) => (element("option", `${part.name} (${part.size})`, this.part).value = p));
+    this.number = element("input", "", element("label", "Colour by unit ", choice));
+    Object.assign(this.number, { type: "number", min: 0, placeholder: "none" });
     this.canvas = element("canvas", "", section);
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", "The value of every unit after the latest character");
-    this.note = element("p", "Click a unit to colour the text by it.", section, "note");
     this.text = element("div", "", section, "text");
     this.text.setAttribute("dir", "auto");
-    this.text.setAttribute("aria-live", "off");
+    this.text.setAttribute("role", "application");
+    this.text.setAttribute("aria-label", `The text of ${model.name}; move with the arrow keys`);
+    this.text.tabIndex = 0;
+    this.here = element("p", "Choose a unit by its number, or in the picture; a character with the arrow keys, or by pointing.", section, "note");
+    this.here.setAttribute("role", "status");
     this.status = element("p", "", section, "note");
     this.status.setAttribute("role", "status");
     this.list = element("ol", "", section);
-    this.part.addEventListener("change", () => { this.unit = null; this.recolour(); this.show(this.at); });
+    this.part.addEventListener("change", () => { this.choose(null); this.show(this.at); });
+    this.number.addEventListener("input", () => this.choose(this.number.value === "" ? null : Number(this.number.value)));
     this.canvas.addEventListener("click", (event) => {
       const units = this.units(this.at);
       if (!units) return;
       const { columns: wide, rows } = this.grid(units.length);
       const x = Math.floor((event.offsetX / this.canvas.clientWidth) * wide);
       const y = Math.floor((event.offsetY / this.canvas.clientHeight) * rows);
-      this.unit = Math.min(units.length - 1, y * wide + x);
-      this.recolour();
+      this.choose(y * wide + x);
     });
-    this.text.addEventListener("mouseover", ({ target }) => { if (target.dataset.n) this.show(Number(target.dataset.n)); });
+    for (const name of ["mouseover", "click"])
+      this.text.addEventListener(name, ({ target }) => { if (target.dataset.n) this.point(Number(target.dataset.n)); });
+    this.text.addEventListener("keydown", (event) => {
+      const next = placeAfter(event.key, this.at, this.events.length);
+      if (next === undefined) return;
+      event.preventDefault();
+      this.text.children[next]?.scrollIntoView({ block: "nearest" });
+      this.point(next);
+    });
   }
   grid(count) { const rows = Math.max(1, Math.round(Math.sqrt(count / 12))); return { rows, columns: Math.ceil(count / rows) }; }
   units(n) { const event = this.events[n]; return event && (event.units[this.part.value] ??= bytes(event.u[this.part.value])); }
-  clear() { this.events = []; this.text.replaceChildren(); this.list.replaceChildren(); this.status.textContent = ""; this.status.classList.remove("error"); }
+  clear() { this.events = []; this.at = -1; this.here.textContent = ""; this.text.replaceChildren(); this.list.replaceChildren(); this.status.textContent = ""; this.status.classList.remove("error"); }
   add(event) {
     event.units = {};
     this.events.push(event);
@@ -63,10 +68,21 @@ class Column {
     place.style.setProperty("--hue", `var(--${value < 0 ? "low" : "high"})`);
     place.style.setProperty("--strength", (0.85 * Math.abs(value)).toFixed(2));
   }
-  recolour() {
+  // Colour the text by a unit; by none if it is null.
+  choose(unit) {
+    const last = this.parts[this.part.value].size - 1;
+    this.unit = unit === null ? null : Math.max(0, Math.min(last, Math.trunc(unit)));
+    this.number.value = this.unit ?? "";
     [...this.text.children].forEach((place, n) => this.colour(place, n));
-    this.note.textContent = this.unit === null ? "Click a unit to colour the text by it."
-      : `The text is coloured by unit ${this.unit}.`;
+    this.tell();
+  }
+  // Show a character that the reader has chosen, and say in words what is seen of it.
+  point(n) { this.show(n); this.tell(); }
+  tell() {
+    const event = this.events[this.at];
+    if (!event) return;
+    const unit = this.unit === null ? "" : ` · ${this.parts[this.part.value].name} ${this.unit} after it: ${(this.units(this.at)[this.unit] / 127).toFixed(2)}`;
+    this.here.textContent = `${event.c.trim() || "␣"} · ${event.bits.toFixed(2)} bits${unit}`;
   }
   show(n) {
     const event = this.events[n];
@@ -97,7 +113,7 @@ class Column {
     this.clear();
     const response = await fetch("/continue", {
       method: "POST", signal, headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ ...request, model: this.number }),
+      body: JSON.stringify({ ...request, model: this.model }),
     });
     if (!response.ok) { this.fail((await response.json()).error); return; }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -130,7 +146,7 @@ async function write() {
   by("stop").disabled = false;
   document.body.dataset.writing = "yes";
   await Promise.all(columns.map((column) => column.write(request, mine.signal).catch((error) => {
-    if (error.name !== "AbortError") column.fail("The server is gone.");
+    if (error.name !== "AbortError") column.fail("The server is gone: start charlm serve again.");
   })));
   if (stopping !== mine) return;
   by("stop").disabled = true;
