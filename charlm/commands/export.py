@@ -5,7 +5,7 @@ from pathlib import Path
 from charlm.checkpoint import load
 from charlm.errors import UserError
 from charlm.export import safetensors as exporting
-from charlm.export.folder import write_folder
+from charlm.export.folder import refuse_existing, write_folder
 from charlm.export.web import web_files
 
 
@@ -26,9 +26,13 @@ def export(
     """
     if output is None and (web is None or onnx):
         raise UserError("There is nowhere to write to: name a folder with --output, or with --web.")
+    pages = {}
+    if web is not None:
+        # Before anything is written: a cell may be refused.
+        refuse_existing(web)
+        pages = web_files(*load(checkpoint), checkpoint.name)
     if output is not None:
         print("\n".join(str(path) for path in exporting.export(checkpoint, output, onnx)))
     if web is not None:
-        model, vocabulary = load(checkpoint)
-        write_folder(web, web_files(model, vocabulary, checkpoint.name))
+        write_folder(web, pages)
         print(web / "index.html")

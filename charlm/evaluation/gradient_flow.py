@@ -37,6 +37,9 @@ def gradient_flow(
     """
     _, B = ids_TB.shape
     state = model.initial_state(B) if state is None else detach(state)
+    for cell_state in state:
+        for part_BH in cell_state:
+            part_BH.requires_grad_()  # a cell may hand it on as it is
     inputs = ids_TB if model.embedding is None else model.embedding(ids_TB)
     parts: dict[str, list[Tensor]] = {}
     all_outputs: list[Tensor] = []
@@ -56,7 +59,8 @@ def gradient_flow(
     # Lanes don't meet, so the sum's gradient by a lane's state is that lane's own.
     loss = F.cross_entropy(model.output(read), targets_B, reduction="sum")
     flat = [part_BH for steps in parts.values() for part_BH in steps]
-    gradients = iter(torch.autograd.grad(loss, flat))
+    # Not every part is felt later: zeros for those that aren't.
+    gradients = iter(torch.autograd.grad(loss, flat, allow_unused=True, materialize_grads=True))
     return {
         name: torch.stack([next(gradients).norm(dim=1) for _ in steps]).flip(0)
         for name, steps in parts.items()
