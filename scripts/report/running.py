@@ -11,8 +11,8 @@ from typing import Any
 
 from charlm.errors import UserError
 
-# At most so many points of a curve are kept, and so many stretches of which the highest counts.
-MAX_POINTS, MAX_PEAKS = 120, 40
+# The stretches of a run of which the highest perplexity is kept.
+NUM_PEAKS = 40
 # Of the epochs at a run's end, whose median stands for its perplexity: a single epoch may spike.
 LAST_EPOCHS = 10
 # An epoch's loss blows up if it is so many nats above the lowest before it.
@@ -70,7 +70,7 @@ def read_log(folder: Path) -> dict[str, Any]:
 
     Returns:
         ``perplexity``: the median over the last epochs; ``curve``, ``peaks``, ``held_out``,
-        ``norms``: [epoch, value] in order, of the training perplexity, of its highest in between,
+        ``norms``: (epoch, value) in order, of the training perplexity, of its highest in between,
         of the held-out bits per character and of the gradient's norm before clipping; ``clipped``:
         the share of the steps looked at whose norm was above 1; ``clipped_by_value``: whose largest
         entry was above ``VALUE`` (only where that is logged); ``blow_ups``: the epochs whose loss
@@ -89,13 +89,10 @@ def read_log(folder: Path) -> dict[str, Any]:
     def values(name: str) -> list[float]:
         return logged.get(name, nothing)[1]
 
-    def curve(name: str, digits: int = 4) -> list[list[float]]:
+    def curve(name: str) -> list[tuple[float, float]]:
         """By epochs, of which all are equally long."""
-        points = thin(list(zip(*logged.get(name, nothing), strict=True)))
-        return [
-            [significant((step + 1) / steps_per_epoch, 5), significant(value, digits)]
-            for step, value in points
-        ]
+        points = zip(*logged.get(name, nothing), strict=True)
+        return [((step + 1) / steps_per_epoch, value) for step, value in points]
 
     perplexities = values("train/perplexity")
     speeds = values("throughput/characters_per_second")
@@ -106,31 +103,21 @@ def read_log(folder: Path) -> dict[str, Any]:
         "curve": curve("train/perplexity"),
         "held_out": curve("val/bits_per_character"),
         "peaks": peaks(perplexities),
-        "norms": curve("train/grad_norm", 3),
+        "norms": curve("train/grad_norm"),
         "clipped": share_above(1, values("train/grad_norm")),
         "clipped_by_value": share_above(VALUE, values("train/grad_max")),
         "blow_ups": blow_ups(losses),
-        "setback": significant(max(rises(losses), default=0.0), 3),
+        "setback": max(rises(losses), default=0.0),
         "characters_per_second": statistics.median(speeds) if speeds else None,
         "checkpoint": str(checkpoint) if checkpoint.is_file() else None,
     }
 
 
-def stretches(length: int, most: int) -> list[tuple[int, int]]:
-    """Where the first ``length`` numbers are cut into at most so many equal stretches."""
-    number = min(length, most)
-    return list(pairwise(place * length // max(1, number) for place in range(number + 1)))
-
-
-def thin(points: Sequence[Any], most: int = MAX_POINTS) -> list[Any]:
-    """At most so many of the points, evenly, the last one among them."""
-    return [points[end - 1] for _, end in stretches(len(points), most)]
-
-
-def peaks(values: Sequence[float]) -> list[list[float]]:
-    """[epoch, value] of the highest of each stretch, so that no spike falls between two points."""
-    cuts = stretches(len(values), MAX_PEAKS)
-    return [[end, significant(max(values[start:end]), 4)] for start, end in cuts]
+def peaks(values: Sequence[float]) -> list[tuple[int, float]]:
+    """(epoch, value) of the highest of each stretch, so that no spike falls between two points."""
+    number = min(len(values), NUM_PEAKS)
+    cuts = [place * len(values) // number for place in range(number + 1)] if number else []
+    return [(end, max(values[start:end])) for start, end in pairwise(cuts)]
 
 
 def rises(losses: Sequence[float]) -> list[float]:
@@ -146,7 +133,3 @@ def blow_ups(losses: Sequence[float]) -> list[int]:
 def share_above(bound: float, values: Sequence[float]) -> float | None:
     """The part of the values that is above a bound; None of nothing."""
     return sum(value > bound for value in values) / len(values) if values else None
-
-
-def significant(value: float, digits: int) -> float:
-    return float(f"{value:.{digits}g}")

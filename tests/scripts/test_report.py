@@ -292,14 +292,6 @@ def test_an_epoch_blows_up_by_a_nat_above_the_lowest(
     assert running.blow_ups(losses) == epochs
 
 
-def test_a_curve_is_thinned_to_its_end() -> None:
-    points = [(float(x), 0.0) for x in range(1, 501)]
-    thinned = running.thin(points)
-    assert len(thinned) == running.MAX_POINTS
-    assert thinned[-1] == points[-1]
-    assert running.thin(points[:50]) == points[:50]
-
-
 def all_tasks(scale: Scale) -> Sequence[tasks.Task]:
     return [task for question in QUESTIONS for task in question.tasks(scale)]
 
