@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 
 from charlm.checkpoint import read
 from charlm.errors import UserError
+from charlm.sweep.checking import Parsed
 from charlm.training.callbacks import BestCheckpoint, LastCheckpoint, TextSamples
 from charlm.training.command_line import run as run_command
 from charlm.training.options import check_serialised, drawn_seed
@@ -239,3 +240,8 @@ def test_a_disk_that_is_full_for_the_log_is_named(tmp_path: Path) -> None:
         assert "Traceback" not in shown.getvalue()
 
     assert os.waitpid(in_a_process(work), 0)[1] == 0
+
+
+def test_one_command_builds_one_parser() -> None:
+    cli = run_command(["fit", "--trainer.logger=false"], kind=Parsed)
+    assert list(cli._subcommand_parsers) == ["fit"]
