@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers.running import charlm, small_data, small_module, trainer
@@ -43,6 +44,7 @@ def test_training_is_the_same_with_it_and_it_says_what_the_units_do(
     assert looks == list(range(0, 2 * len(data.sampler), 3))
     values = events.Histograms("units/layer2.hidden")[0].histogram_value
     assert values.num == 25 * 4 * 5, "steps, lanes, units"
+    assert np.ptp(np.diff(values.bucket_limit)) < 1e-6, "bins of equal width"
     scalars = events.Tags()["scalars"]
     for gate in gates:
         (is_open, is_closed) = (

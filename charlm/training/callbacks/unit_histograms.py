@@ -18,6 +18,7 @@ from charlm.training.watching import merely_watching
 
 # A gate is saturated below the one and above the other (Karpathy et al. 2015).
 CLOSED, OPEN = 0.1, 0.9
+NUM_BINS = 64
 
 
 @merely_watching()
@@ -61,7 +62,8 @@ class UnitHistograms(Callback):
         values = unit_values(model, batch.inputs_TB, state, batch.begins_TB)
         for writer in tensorboard_writers(trainer):
             for name, values_TBH in values.items():
-                writer.add_histogram(f"units/{name}", values_TBH, step)
+                # Bins of equal width: torch's own, for a wide range, show a gate as one block.
+                writer.add_histogram(f"units/{name}", values_TBH, step, bins=NUM_BINS)
                 if name.endswith("_gate"):
                     is_open, is_closed = (values_TBH > OPEN).float(), (values_TBH < CLOSED).float()
                     writer.add_scalar(f"saturation/{name}/open", is_open.mean(), step)
