@@ -269,6 +269,8 @@ def test_a_mistake_stops_the_report_with_its_sentence(
         monkeypatch.setenv(name, str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    # urllib keeps the proxies of its first request.
+    monkeypatch.setattr("urllib.request._opener", None)
     assert report.main(command(tmp_path, "--only", "batch-size", "--jobs", 1)[3:]) == 1
     errors = capsys.readouterr().err
     assert "report: " in errors

@@ -39,12 +39,17 @@ class Column {
       const y = Math.floor((event.offsetY / this.canvas.clientHeight) * rows);
       this.choose(y * wide + x);
     });
+    // A text that scrolls under a mouse at rest isn't pointed at: a key has the say until the mouse moves.
+    this.text.addEventListener("mousemove", (event) => { if (event.movementX || event.movementY) this.byKey = false; });
     for (const name of ["mouseover", "click"])
-      this.text.addEventListener(name, ({ target }) => { if (target.dataset.n) this.point(Number(target.dataset.n)); });
+      this.text.addEventListener(name, ({ target, type }) => {
+        if (target.dataset.n && !(this.byKey && type === "mouseover")) this.point(Number(target.dataset.n));
+      });
     this.text.addEventListener("keydown", (event) => {
       const next = placeAfter(event.key, this.at, this.events.length);
       if (next === undefined) return;
       event.preventDefault();
+      this.byKey = true;
       this.text.children[next]?.scrollIntoView({ block: "nearest" });
       this.point(next);
     });
