@@ -135,7 +135,14 @@ def _call(function: Callable[..., None], program: str, given: list[str]) -> None
         if parameter.kind is parameter.VAR_POSITIONAL:
             positional = name
             metavar = name.removesuffix("s").upper()
-            parser.add_argument(name, nargs="*", type=parameter.annotation, metavar=metavar)
+            parser.add_argument(
+                name,
+                nargs="*",
+                type=parameter.annotation,
+                metavar=metavar,
+                default=[],
+                help=described[name],
+            )
         elif parameter.annotation is bool:
             flags.add(f"--{name}")
     spelled_out = [f"{word}=true" if word in flags else word for word in given]

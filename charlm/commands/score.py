@@ -45,9 +45,10 @@ def score(
 
     Each text is normalised as the training text was, and every character of it is scored exactly
     once, the first one from the untouched state. A character that the model doesn't know is
-    scored as <unk> and counted. Name the texts by their files, "-" for standard input.
+    scored as <unk> and counted.
 
     Args:
+        texts: the files to read, - for standard input.
         checkpoint: a file that charlm fit wrote, or a folder that charlm export wrote; named
             several times, the mean of the networks' probabilities is scored. A file whose name
             ends in .ckpt needs no --checkpoint before it.

@@ -41,7 +41,7 @@ def sweep(
     are trained anew with other seeds and measured on the test text, which the search never saw.
 
     Args:
-        options: of the runs, as of charlm fit.
+        options: of the runs, as of charlm fit, each with a value, a list of values or a range.
         config: what all runs begin from, as of charlm fit.
         sampler: how options are chosen: grid (all combinations), random, tpe (likelier where
             earlier trials were good).

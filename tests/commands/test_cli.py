@@ -1,5 +1,6 @@
 """charlm from the command line: whole runs, what they leave, and what each mistake is told."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -237,6 +238,16 @@ def test_without_a_command_the_commands_are_listed(arguments: list[str], code: i
     outcome = charlm(*arguments)
     assert outcome.code == code
     assert "generate" in (outcome.out if code == 0 else outcome.err)
+
+
+@pytest.mark.parametrize("command", ["generate", "score", "inspect", "serve", "export", "sweep"])
+def test_the_help_of_a_command_tells_of_each_thing_it_takes(command: str) -> None:
+    text = charlm(command, "--help").out
+    taken = r"^  (?:--\w+|[A-Z]+)(?: [A-Z_]+| \{true,false\})?\s+"
+    assert len(re.findall(taken, text, re.MULTILINE)) > 3
+    # Of what nothing is told, there is the type alone, in parentheses.
+    assert re.findall(taken + r"\(", text, re.MULTILINE) == []
+    assert "required" not in text.partition("positional arguments:")[2].partition("options:")[0]
 
 
 def test_the_help_of_fit_documents_the_data() -> None:
