@@ -12,6 +12,7 @@ from helpers.browser import open_page, ready, requests
 from helpers.running import charlm
 from helpers.serving import server as server  # a fixture
 from helpers.serving import trained
+from selenium.webdriver import ActionChains
 
 from charlm.checkpoint import load
 from charlm.evaluation.scoring import Score
@@ -69,6 +70,23 @@ def test_a_unit_colours_the_text_and_the_keys_move_in_it(browser: Any, inspected
     assert browser.find_elements("css selector", "#text i[style*='--back']")
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     assert all(url.startswith(("file:", "data:", "blob:")) for url in requests(browser))
+
+
+def test_a_key_has_the_say_over_a_mouse_at_rest(browser: Any, inspected: Path) -> None:
+    open_page(browser, inspected)
+    ready(browser)
+    last = len(browser.find_elements("css selector", "#text i")) - 1
+    browser.execute_script("document.querySelector('#text').style.width = '9em'")
+    place = browser.find_elements("css selector", "#text i")[2]
+    ActionChains(browser).move_to_element(place).perform()
+    assert browser.execute_script("return current") == 2
+    text = browser.find_element("id", "text")
+    text.send_keys("\ue010")  # End: the text scrolls under the mouse
+    time.sleep(0.5)
+    assert browser.execute_script("return scrollY") > 0
+    assert browser.execute_script("return current") == last
+    ActionChains(browser).move_by_offset(9, 3).perform()
+    assert 0 < browser.execute_script("return current") < last
 
 
 def test_the_search_names_units_with_their_held_out_figure(browser: Any, inspected: Path) -> None:

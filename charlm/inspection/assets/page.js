@@ -105,7 +105,7 @@ function show(n) {
   line.append(` · ${(data.millibits[n] / 1000).toFixed(2)} bits`);
   if (part) {
     const value = (new Int8Array(values.buffer, offset(part, chosen.unit), N)[n] * part.scales[chosen.unit]) / 127;
-    line.append(` · ${part.name} ${part.units[chosen.unit]} after it: ${number(value)}`);
+    line.append(` · ${titled(part)} ${part.units[chosen.unit]} after it: ${number(value)}`);
   }
   const far = reach(n);
   if (far) line.append(` · its loss reaches ${far} characters back (a tenth of the largest gradient)`);
@@ -126,7 +126,7 @@ async function start() {
     places.push(place);
   });
   text.append(fragment);
-  const options = [["surprisal", ""], ...data.parts.map((part) => [part.name.replace("_", " "), part.name])];
+  const options = [["surprisal", ""], ...data.parts.map((part) => [titled(part), part.name])];
   for (const [label, value] of options) element("option", label, by("part")).value = value;
   for (const feature of Object.keys(data.features)) element("option", feature, by("feature")).value = feature;
   by("part").addEventListener("change", () => choose(by("part").value, 0));
@@ -134,15 +134,7 @@ async function start() {
   by("feature").addEventListener("change", () => find(by("feature").value));
   by("gradient").addEventListener("change", () => { if (current >= 0) show(current); });
   by("controls").addEventListener("submit", (event) => event.preventDefault());
-  for (const name of ["mouseover", "click"])
-    text.addEventListener(name, ({ target }) => { if (target.dataset.n) show(Number(target.dataset.n)); });
-  text.addEventListener("keydown", (event) => {
-    const next = placeAfter(event.key, current, N);
-    if (next === undefined) return;
-    event.preventDefault();
-    places[next].scrollIntoView({ block: "nearest" });
-    show(next);
-  });
+  choosable(text, () => current, show);
   choose("", 0);
   document.body.dataset.ready = "yes";
 }

@@ -13,7 +13,7 @@ class Column {
     this.at = -1;
     const choice = element("div", "", section, "choice");
     this.part = element("select", "", element("label", "Units of ", choice));
-    model.parts.forEach((part, p) => (element("option", `${part.name} (${part.size})`, this.part).value = p));
+    model.parts.forEach((part, p) => (element("option", `${titled(part)} (${part.size})`, this.part).value = p));
     this.number = element("input", "", element("label", "Colour by unit ", choice));
     Object.assign(this.number, { type: "number", min: 0, placeholder: "none" });
     this.canvas = element("canvas", "", section);
@@ -39,20 +39,7 @@ class Column {
       const y = Math.floor((event.offsetY / this.canvas.clientHeight) * rows);
       this.choose(y * wide + x);
     });
-    // A text that scrolls under a mouse at rest isn't pointed at: a key has the say until the mouse moves.
-    this.text.addEventListener("mousemove", (event) => { if (event.movementX || event.movementY) this.byKey = false; });
-    for (const name of ["mouseover", "click"])
-      this.text.addEventListener(name, ({ target, type }) => {
-        if (target.dataset.n && !(this.byKey && type === "mouseover")) this.point(Number(target.dataset.n));
-      });
-    this.text.addEventListener("keydown", (event) => {
-      const next = placeAfter(event.key, this.at, this.events.length);
-      if (next === undefined) return;
-      event.preventDefault();
-      this.byKey = true;
-      this.text.children[next]?.scrollIntoView({ block: "nearest" });
-      this.point(next);
-    });
+    choosable(this.text, () => this.at, (n) => this.point(n));
   }
   grid(count) { const rows = Math.max(1, Math.round(Math.sqrt(count / 12))); return { rows, columns: Math.ceil(count / rows) }; }
   units(n) { const event = this.events[n]; return event && (event.units[this.part.value] ??= bytes(event.u[this.part.value])); }
@@ -86,7 +73,7 @@ class Column {
   tell() {
     const event = this.events[this.at];
     if (!event) return;
-    const unit = this.unit === null ? "" : ` · ${this.parts[this.part.value].name} ${this.unit} after it: ${(this.units(this.at)[this.unit] / 127).toFixed(2)}`;
+    const unit = this.unit === null ? "" : ` · ${titled(this.parts[this.part.value])} ${this.unit} after it: ${(this.units(this.at)[this.unit] / 127).toFixed(2)}`;
     this.here.textContent = `${event.c.trim() || "␣"} · ${event.bits.toFixed(2)} bits${unit}`;
   }
   show(n) {
