@@ -28,6 +28,8 @@ def export(
         raise UserError("There is nowhere to write to: name a folder with --output, or with --web.")
     pages = {}
     if web is not None:
+        if output is not None and output.resolve().is_relative_to(web.resolve()):
+            raise UserError(f"--output {output} is in the folder of --web: name another one.")
         # Before anything is written: a cell may be refused.
         refuse_existing(web)
         pages = web_files(*load(checkpoint), checkpoint.name)

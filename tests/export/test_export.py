@@ -164,6 +164,24 @@ def test_a_folder_with_something_in_it_is_left_alone(checkpoint: Path, tmp_path:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "full", "mine.txt"]
 
 
+@pytest.mark.parametrize("output", ["site", "site/weights", "elsewhere/../site"])
+def test_two_kinds_of_files_cant_share_a_folder(
+    output: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = charlm("export", "--checkpoint", checkpoint, "--web", "site", "--output", output)
+    assert outcome.code == 1
+    assert "in the folder of --web" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_may_lie_in_the_export(checkpoint: Path, tmp_path: Path) -> None:
+    both = ("--output", tmp_path / "export", "--web", tmp_path / "export" / "site")
+    assert charlm("export", "--checkpoint", checkpoint, *both).code == 0
+    assert (tmp_path / "export" / "site" / "index.html").exists()
+    assert load(tmp_path / "export")[1].symbols == load(checkpoint)[1].symbols
+
+
 def test_an_empty_folder_and_missing_parents_will_do(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "a" / "b"):
