@@ -140,18 +140,22 @@ class CharRNN(Stateful):
 class AdamWLSTM(Stateful):
     """One LSTM layer by ``torch.nn`` and AdamW: what one would write without charlm.
 
+    Lanes, rate and start were chosen among eleven with 256 units and three epochs, by the last tenth
+    of the training text: from 1.77 nats (32 lanes, 0.006, torch's own start) down to 1.50. With 8
+    lanes and 0.012 it was 1.49, in more time.
+
     Args:
         hidden_size: that of our recipe.
     """
 
     def __init__(
-        self, ids: np.ndarray, vocab_size: int, hidden_size: int, lanes: int = 32, steps: int = 64
+        self, ids: np.ndarray, vocab_size: int, hidden_size: int, lanes: int = 16, steps: int = 64
     ) -> None:
         super().__init__(ids, vocab_size, lanes, steps)
         self.model = TorchLSTM(vocab_size, hidden_size)
         self.model.open_forget_gates()
-        # 0.006 was the best of those tried at 256 units.
-        self.rate = 0.006 * math.sqrt(256 / hidden_size)
+        self.model.make_recurrent_matrices_orthogonal()
+        self.rate = 0.025 * math.sqrt(256 / hidden_size)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.99))
 
     def step(self, share: float) -> None:

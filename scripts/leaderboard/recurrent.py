@@ -38,6 +38,13 @@ class TorchLSTM(nn.Module):
                 bias = getattr(self.layers, f"{name}_l{layer}")
                 nn.init.constant_(bias.data[H : 2 * H], value)
 
+    def make_recurrent_matrices_orthogonal(self) -> None:
+        """Start from an orthogonal W_hh, gate by gate, and from Glorot's W_ih."""
+        for layer in range(self.layers.num_layers):
+            for gate in getattr(self.layers, f"weight_hh_l{layer}").data.chunk(4):
+                nn.init.orthogonal_(gate)
+            nn.init.xavier_uniform_(getattr(self.layers, f"weight_ih_l{layer}").data)
+
     @property
     def num_parameters(self) -> int:
         return sum(p.numel() for p in self.parameters())
