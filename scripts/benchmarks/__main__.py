@@ -23,9 +23,11 @@ from typing import Any
 import torch
 
 from charlm.configs import FOLDER
+from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.recurrence import BACKENDS, fastest
 from charlm.text.files import atomic_writer
+from scripts.arguments import amount, count, new_file
 from scripts.benchmarks import results
 from scripts.benchmarks.contestants import CELLS, CHARACTERS, GATES, B, T, V, contestants
 from scripts.benchmarks.floor import floor, parts
@@ -199,14 +201,17 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure charlm's speed.")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write the rows there, too")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="another machine's results")
-    parser.add_argument("--rounds", type=int, default=9, help="times that each way is timed")
-    parser.add_argument("--seconds", type=float, default=0.15, help="about how long each time")
+    parser.add_argument("--rounds", type=count, default=9, help="times that each way is timed")
+    parser.add_argument("--seconds", type=amount, default=0.15, help="about how long each time")
     options = parser.parse_args()
     if options.rounds < 2:
         parser.error(f"--rounds {options.rounds}: a spread needs two rounds at least")
-    other = results.read(options.compare) if options.compare else None
+    try:
+        other = results.read(options.compare) if options.compare else None
+    except UserError as mistake:
+        parser.error(str(mistake))
 
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

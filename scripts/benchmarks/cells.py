@@ -14,7 +14,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from charlm.text.encoding import encode_corpus
 from charlm.text.files import atomic_writer
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.optimisers import optimiser
+from scripts.arguments import amount, count, new_file
 from scripts.benchmarks import results
 from scripts.benchmarks.timing import say
 from scripts.report.copying import LETTERS, WORD, task, word
@@ -170,12 +170,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description="Compare the cells at equal seconds and parameters."
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write the rows there, too")
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--parameters", type=int, default=100_000, help="at most, of a network")
-    parser.add_argument("--seconds", type=float, default=16, help="to train on the novel")
-    parser.add_argument("--copy_seconds", type=float, default=16, help="to train on the copy task")
+    parser.add_argument("--seeds", type=count, default=2)
+    parser.add_argument("--parameters", type=count, default=100_000, help="at most, of a network")
+    parser.add_argument("--seconds", type=amount, default=16, help="to train on the novel")
+    parser.add_argument("--copy_seconds", type=amount, default=16, help="to train on the copy task")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows = []

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from charlm.reference import RNN, Array, bptt, rtrl, unroll
+from scripts.arguments import count
 
 
 def bptt_multiply_adds(T: int, B: int, I: int, H: int) -> int:
@@ -50,19 +51,13 @@ def problem(T: int, B: int, I: int, H: int) -> tuple[RNN, Array, Array]:
     return cell, random.normal(size=(T, B, I)), random.normal(size=(T, B, H))
 
 
-def positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--hidden-sizes", type=positive, nargs="+", default=[4, 8, 16, 32, 64])
-    parser.add_argument("--num-steps", type=positive, default=16)
-    parser.add_argument("--num-lanes", type=positive, default=1)
-    parser.add_argument("--input-size", type=positive, default=28)
-    parser.add_argument("--repeats", type=positive, default=3)
+    parser.add_argument("--hidden-sizes", type=count, nargs="+", default=[4, 8, 16, 32, 64])
+    parser.add_argument("--num-steps", type=count, default=16)
+    parser.add_argument("--num-lanes", type=count, default=1)
+    parser.add_argument("--input-size", type=count, default=28)
+    parser.add_argument("--repeats", type=count, default=3)
     options = parser.parse_args(arguments)
     T, B, I = options.num_steps, options.num_lanes, options.input_size
 

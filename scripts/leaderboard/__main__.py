@@ -21,6 +21,7 @@ import torch
 from charlm.errors import UserError
 from charlm.evaluation.baselines import Baselines
 from charlm.text.vocabulary import Vocabulary
+from scripts.arguments import amount, count, setting
 from scripts.leaderboard import measures, ours, results
 from scripts.leaderboard.contenders import AdamWLSTM, CharRNN, Contender, NanoGPT
 from scripts.leaderboard.training import train
@@ -58,11 +59,11 @@ def run(name: str, seed: int, seconds: float, config: str, more: list[str]) -> l
             static
             | {"contender": f"charlm {config}, dynamic", "carried": dynamic, "windows": None},
         ]
+    hidden_size = ours.hidden_size(config)
     training_ids, held_out, vocabulary = ours.texts(config, more)
     if name == WITHOUT_NETWORK:
         return [common | row for row in without_network(training_ids, held_out, vocabulary)]
     torch.manual_seed(seed)
-    hidden_size = ours.options(config)["model"]["hidden_sizes"][0]
     # The others know nothing of <unk>: their ids begin with the first character.
     contender = TRAINED[name](training_ids - 1, len(vocabulary) - 1, hidden_size)
     held_out = held_out - 1
@@ -97,16 +98,17 @@ def without_network(
 def main(arguments: list[str] | None = None) -> int:
     """Run what has not been run yet, write the JSON, the table and the picture, print the table."""
     parser = argparse.ArgumentParser(prog="python -m scripts.leaderboard", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=104, help="of training, for each run")
-    parser.add_argument("--seeds", type=int, default=3, help="how many runs of each")
+    parser.add_argument("--seconds", type=amount, default=104, help="of training, for each run")
+    parser.add_argument("--seeds", type=count, default=3, help="how many runs of each")
     parser.add_argument("--only", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
-    parser.add_argument("--threads", type=int, help="of torch; if left out, its own choice")
+    parser.add_argument("--threads", type=count, help="of torch; if left out, its own choice")
     parser.add_argument("--output", type=Path, default=Path("reports/leaderboard"))
     parser.add_argument("--config", help="our recipe; if left out, the one for so many seconds")
     parser.add_argument(
         "--fit",
         nargs="*",
         default=[],
+        type=setting,
         metavar="OPTION=VALUE",
         help="options of our charlm fit, such as data.max_chars=10000",
     )
@@ -114,15 +116,11 @@ def main(arguments: list[str] | None = None) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     config = given.config or ours.recipe(given.seconds)
-    more = [
-        word
-        for pair in given.fit
-        for word in (f"--{pair.partition('=')[0]}", pair.partition("=")[2])
-    ]
+    more = [word for words in given.fit for word in words]
     path = given.output / f"{given.seconds:g}-seconds.json"
-    kept = results.load(path)
-    done = {(result["run"], result["seed"]) for result in kept}
     try:
+        kept = results.load(path)
+        done = {(result["run"], result["seed"]) for result in kept}
         for seed in range(given.seeds):
             for name in given.only:
                 # Without a network there is nothing to draw.

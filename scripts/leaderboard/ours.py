@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 
 from charlm.checkpoint import contents
-from charlm.configs import FOLDER
+from charlm.configs import find
+from charlm.errors import UserError
 from charlm.evaluation.networks import WINDOW, Members, Networks, averaged
 from charlm.evaluation.scoring import summarise
 from charlm.evaluation.training_text import read_part
@@ -27,8 +28,8 @@ def recipe(seconds: float) -> str:
 
 
 def options(name: str) -> dict[str, Any]:
-    """What a shipped configuration says."""
-    read: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    """What a configuration says, one of the user's or a shipped one."""
+    read: dict[str, Any] = yaml.safe_load(find(name).read_text(encoding="utf-8"))
     return read
 
 
@@ -48,10 +49,11 @@ def train(name: str, seconds: float, seed: int, folder: Path, more: list[str]) -
 
     # What the recipe holds out for the test is looked at on the way here, for the curve.
     held_out_size = held_out_of(name)
-    limit = time.strftime("%H:%M:%S", time.gmtime(round(seconds)))
+    whole = max(1, round(seconds))
+    limit = f"{whole // 86_400:02}:{time.strftime('%H:%M:%S', time.gmtime(whole))}"
     arguments = [
-        *("fit", "--config", str(FOLDER / f"{name}.yaml"), "--seed_everything", str(seed)),
-        *("--trainer.max_time", f"00:{limit}", "--trainer.max_epochs", "-1"),
+        *("fit", "--config", str(find(name)), "--seed_everything", str(seed)),
+        *("--trainer.max_time", limit, "--trainer.max_epochs", "-1"),
         *("--trainer.max_steps", "-1", "--trainer.default_root_dir", str(folder)),
         *("--trainer.enable_progress_bar", "false"),
         *("--data.val_size", str(held_out_size), "--data.test_size", "0", *more),
@@ -92,6 +94,20 @@ def curve(log: Path) -> list[Point]:
     known = events.Tags()["scalars"]
     losses = events.Scalars("val/loss") if "val/loss" in known else []
     return [Point(round(each.wall_time - began, 2), each.value) for each in losses]
+
+
+def hidden_size(name: str) -> int:
+    """That of a configuration's first layer, which the others take.
+
+    Raises:
+        UserError: it doesn't say.
+    """
+    sizes: list[int] = options(name).get("model", {}).get("hidden_sizes", [])
+    if not sizes:
+        raise UserError(
+            f"The configuration {name} has no model.hidden_sizes, which the others take."
+        )
+    return sizes[0]
 
 
 def held_out_of(name: str) -> float:

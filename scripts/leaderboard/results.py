@@ -7,16 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from charlm.errors import UserError
 from charlm.text.files import atomic_writer
 
 Result = dict[str, Any]
 
 
 def load(path: Path) -> list[Result]:
-    """The results so far; none where there is no such file."""
+    """The results so far; none where there is no such file.
+
+    Raises:
+        UserError: the file holds something else.
+    """
     if not path.is_file():
         return []
-    results: list[Result] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        results: list[Result] = json.loads(path.read_text(encoding="utf-8"))
+        for result in results:
+            result["run"], result["seed"], result["contender"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} holds no results of a leaderboard ({error}).") from error
     return results
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from charlm.errors import UserError
 from charlm.text.files import atomic_writer
+from scripts.arguments import count
 from scripts.report import copying, page, picture, scheduling, tasks
 from scripts.report.questions import QUESTIONS
 from scripts.report.tasks import ROOT, Scale, Task
@@ -67,9 +68,9 @@ def parser() -> argparse.ArgumentParser:
     )
     given.add_argument("--full", action="store_true", help="5 seeds and 500 epochs; else 2 and 100")
     given.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these experiments")
-    given.add_argument("--epochs", type=int, help="instead of the scale's")
-    given.add_argument("--seeds", type=int, help="instead of the scale's")
-    given.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
+    given.add_argument("--epochs", type=count, help="instead of the scale's")
+    given.add_argument("--seeds", type=count, help="instead of the scale's")
+    given.add_argument("--jobs", type=count, default=2, help="runs at a time (default: 2)")
     given.add_argument("--scheduler", help="of a Dask cluster, whose workers see this folder")
     given.add_argument("--keep", action="store_true", help="let results of other code count")
     given.add_argument("--render", action="store_true", help="write the pages of what there is")

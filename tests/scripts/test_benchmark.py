@@ -111,15 +111,6 @@ def test_generation_and_start_up_are_measured(
     assert "import torch" in told
 
 
-def test_a_single_round_has_no_spread(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--rounds", "1"])
-    with pytest.raises(SystemExit):
-        benchmark.main()
-    assert "two rounds at least" in capsys.readouterr().err
-
-
 def test_the_trainer_is_measured_with_everything_on(
     novel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
