@@ -88,7 +88,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    across = itertools.cycle(("--", ":", "-."))
+    across = itertools.cycle(("--", ":", "-.", (0, (6, 6))))
     for row in summary(results):
         first = next(r for r in results if r["contender"] == row["contender"])
         label = f"{row['contender']}: {row['carried']:.3f}"
@@ -101,6 +101,9 @@ def draw(results: Sequence[Result], path: Path) -> None:
         xlabel="seconds of training",
         ylabel="held-out nats per character (others' curves: in windows)",
     )
+    # A curve that is twice as high as the best figure would press the others together.
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, min(high, 2 * min(result["carried"] for result in results)))
     figure.legend(loc="outside right upper", title="at the end, state carried")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
