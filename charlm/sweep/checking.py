@@ -6,6 +6,7 @@ from typing import Any
 from charlm.errors import UserError
 from charlm.sweep.space import Space
 from charlm.training.command_line import CharLMCLI, run
+from charlm.training.failures import told_in_a_sentence
 
 
 class Parsed(CharLMCLI):
@@ -39,9 +40,10 @@ def check(config: str | None, space: Space, needs_test: bool) -> None:
             go together in the first combination, or no text held out to measure on.
     """
     first = {name: values.ends[0] for name, values in space.searched.items()}
+    line = None
     for name, values in space.searched.items():
         for value in values.ends:
-            read(config, space.fixed | first | {name: value})
+            line = read(config, space.fixed | first | {name: value}, line)
     quiet = {"trainer.logger": "false", "trainer.enable_progress_bar": "false"}
     built = run(arguments_of(config, space.fixed | first | quiet), kind=Built)
     data: Any = built.datamodule
@@ -54,9 +56,15 @@ def check(config: str | None, space: Space, needs_test: bool) -> None:
         )
 
 
-def read(config: str | None, options: dict[str, str]) -> None:
+def read(config: str | None, options: dict[str, str], line: CharLMCLI | None) -> CharLMCLI:
+    """Read options by a command line, which takes half as long with one that was made before."""
+    arguments = arguments_of(config, options)
     try:
-        run(arguments_of(config, options), kind=Parsed)
+        if line is None:
+            return run(arguments, kind=Parsed)
+        with told_in_a_sentence():
+            line.parse_arguments(line.parser, arguments)
+        return line
     except ArgumentError as mistake:
         reason = " ".join(str(mistake).split())
         raise UserError(

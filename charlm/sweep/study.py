@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from charlm.errors import UserError
 from charlm.sweep.engine import Engine, WorkerLost
-from charlm.sweep.trial import KILLED, SENTENCE, Plan, again, do_trial
+from charlm.sweep.trial import KILLED, SENTENCE, Plan, again, database, do_trial
 
 
 def begin(plan: Plan, trials: int | None) -> int:
@@ -26,6 +26,8 @@ def begin(plan: Plan, trials: int | None) -> int:
     Raises:
         UserError: the folder's study is that of another sweep; the storage can't be opened.
     """
+    # The file may have been removed since an earlier sweep of this process.
+    database.cache_clear()
     try:
         study = plan.open()
     except Exception as error:

@@ -1,6 +1,7 @@
 """One trial of a search, in whatever process: ask for options, train with each seed, tell the bits."""
 
 import contextlib
+import functools
 import shutil
 import statistics
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ BEFORE, REPEATS = "before", "repeats"
 MAX_LOST = 3
 
 
+@functools.cache
 def database(url: str) -> optuna.storages.RDBStorage:
-    """Optuna's storage at a URL; each connection is closed as soon as it has been used."""
+    """Optuna's storage at a URL, made once a process; a connection is closed as soon as it was used."""
     return optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": NullPool})
 
 
