@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from charlm.text.corpora import CorpusUnavailable, cache_directory
 from charlm.text.encoded import EncodedText
 from charlm.text.encoding import encode_corpus
+from charlm.text.splitting import is_one_document
 from charlm.text.vocabulary import Vocabulary
 
 
@@ -42,6 +43,8 @@ def read_text(options: Any) -> EncodedText:
         tell(text.losses.sentence(text.name, options.normalisation))
     if text.unknown.num_lost:
         tell(text.unknown.unknown_sentence(text.name))
+    if is_one_document(text):
+        tell(f"By data.documents {options.documents!r} all of {text.name} is one single document.")
     return text
 
 

@@ -128,6 +128,8 @@ class Encoder:
         num_characters = int(counts.sum())
         # Of documents, their first mark alone is nothing.
         if num_characters <= (self.documents is not None):
+            if self.normalisation == "none":
+                raise UserError(f"All documents of {name} are empty: give a file with text in it.")
             raise UserError(
                 f"Nothing is left of {name} after the normalisation {self.normalisation!r}: try "
                 "'none'."

@@ -62,7 +62,7 @@ def decode_stream(
 
     Raises:
         UserError: the file is empty, the encoding is unknown, or the file's bytes are not of
-            this encoding.
+            this encoding, or can't be meant as such.
     """
     try:
         "".encode(encoding)  # refuses what is no text encoding, too
@@ -92,12 +92,22 @@ def decode_stream(
             decoded, at_start = decoded.removeprefix("\ufeff"), False
         text = newlines.decode(decoded, final=not chunk)
         if text:
+            if is_empty and has_too_many_nuls(text):
+                raise UserError(
+                    f"{name} is not {encoding}: more than a quarter of its first characters are NUL, as "
+                    f"of a file in UTF-16; name the file's encoding with {option}."
+                )
             is_empty = False
             yield text
         if not chunk:
             break
     if is_empty:
         raise UserError(f"{name} is empty: give a file with text in it.")
+
+
+def has_too_many_nuls(text: str) -> bool:
+    """Whether a text is probably UTF-16 without a byte order mark, read as UTF-8 or Latin-1."""
+    return len(text) >= 64 and text.count("\0") > len(text) // 4
 
 
 def open_binary(path: str | os.PathLike[str]) -> io.BufferedReader:

@@ -49,13 +49,16 @@ class Source:
         paths: one, or several in their order.
 
     Raises:
-        UserError: there is no such file, or none in the folder or for the glob.
+        UserError: there is no such file, or none in the folder or for the glob; standard input is
+            named twice.
     """
 
     def __init__(self, paths: Paths) -> None:
         several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         if not several:
             raise UserError("The list of files is empty: name at least one with --data.path.")
+        if several.count(STANDARD_INPUT) > 1:
+            raise UserError("Standard input (-) can be read only once: name it once.")
         self.name = ", ".join(os.fspath(path) for path in several)
         self.files = [file for path in several for file in _expanded(os.fspath(path))]
 
@@ -100,7 +103,8 @@ class Source:
                     is_empty = False
                     yield _decoded(file, name, encoding, chunk_bytes, option)
         if is_empty:
-            raise UserError(f"{self.name} is empty: give a file with text in it.")
+            name = "Standard input" if self.name == STANDARD_INPUT else self.name
+            raise UserError(f"{name} is empty: give a file with text in it.")
 
 
 def joined(texts: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -115,12 +119,31 @@ def joined(texts: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def absolute(paths: Any) -> Any:
-    """The paths as they will be found from any folder; standard input and none as they are."""
+    """The paths as they will be found from any folder; standard input and none as they are.
+
+    Raises:
+        UserError: one is an address on the network, or has a name that isn't UTF-8.
+    """
     if paths is None or paths == STANDARD_INPUT:
         return paths
-    if isinstance(paths, str | os.PathLike):
-        return os.path.abspath(os.path.expanduser(paths))
-    return [absolute(path) for path in paths]
+    if not isinstance(paths, str | os.PathLike):
+        return [absolute(path) for path in paths]
+    if "://" in os.fspath(paths):
+        raise UserError(f"{paths} is an address: download what is there, and name the file.")
+    return in_unicode(os.path.abspath(os.path.expanduser(paths)))
+
+
+def in_unicode(path: str) -> str:
+    """A path that can be written down in logs and configurations.
+
+    Raises:
+        UserError: bytes of its name are no UTF-8.
+    """
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"The name {path!r} isn't UTF-8: rename that file or folder.") from error
+    return path
 
 
 def _expanded(path: str) -> list[str]:
@@ -149,7 +172,15 @@ def _expanded(path: str) -> list[str]:
 def _opened(path: str) -> Iterator[tuple[str, io.BufferedReader]]:
     """The uncompressed bytes of a file, or of each file in an archive, with a name for each."""
     if path == STANDARD_INPUT:
-        yield from _uncompressed(io.BufferedReader(sys.stdin.buffer), "standard input")  # type: ignore[arg-type]
+        if sys.stdin is None:
+            raise UserError("There is no standard input to read: name a file.")
+        if sys.stdin.isatty():
+            print("Type a text; end it with Ctrl-D (on Windows Ctrl-Z).", file=sys.stderr)
+        reader: Any = io.BufferedReader(sys.stdin.buffer)  # type: ignore[type-var]
+        try:
+            yield from _uncompressed(reader, "standard input")
+        finally:
+            reader.detach()  # else it would be closed with its reader
         return
     with open_binary(path) as file:
         yield from _uncompressed(file, path)

@@ -69,20 +69,33 @@ def split_text(text: EncodedText, val_size: float, test_size: float) -> Split:
     before has as its last target, and the one after as its first input.
 
     Raises:
-        UserError: see ``split``.
+        UserError: see ``split``; no whole document is left for a part that is wanted.
     """
     parts = split(len(text.ids), val_size, test_size)
     mark_id = text.vocabulary.mark_id
     if mark_id is None:
         return parts
     marks = (_next_mark(text, part.stop - 1, mark_id) for part in (parts.train, parts.val))
-    first, second = (min(mark, len(text.ids) - 1) for mark in marks)
-    has_val, has_test = second > first, bool(parts.test) and second < len(text.ids) - 1
+    last = len(text.ids) - 1
+    first, second = (min(mark, last) for mark in marks)
+    held_out = (("val_size", val_size, first, second), ("test_size", test_size, second, last))
+    for argument, size, begin, end in held_out:
+        if size and begin == end:
+            raise UserError(
+                f"{argument}={size} holds out no whole document: make it larger, 0 for none, or give "
+                "a text of more documents."
+            )
     return Split(
         train=range(first + 1),
-        val=range(first, second + 1) if has_val else range(0),
-        test=range(second, len(text.ids)) if has_test else range(0),
+        val=range(first, second + 1) if val_size else range(0),
+        test=range(second, last + 1) if test_size else range(0),
     )
+
+
+def is_one_document(text: EncodedText) -> bool:
+    """Whether a text of documents has a single one, as where nothing in it parts them."""
+    mark_id = text.vocabulary.mark_id
+    return mark_id is not None and _next_mark(text, 1, mark_id) >= len(text.ids) - 1
 
 
 def _next_mark(text: EncodedText, start: int, mark_id: int) -> int:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm.errors import UserError
 from charlm.text.documents import RECORD_SEPARATOR as RS
 from charlm.text.documents import marked_pieces
 from charlm.text.encoding import encode_corpus
@@ -67,10 +68,41 @@ def test_no_document_is_divided_by_a_split(
     path = tmp_path_factory.mktemp("names") / "names"
     path.write_text("anna\nbo\nabigail\nelisabeth\n" * 5, encoding="utf-8")
     text = encode_corpus(path=path, documents="line")
-    parts = split_text(text, val_size, test_size)
+    try:
+        parts = split_text(text, val_size, test_size)
+    except UserError:
+        return  # one of the sizes is less than a document
     held = [part for part in parts if part]
+    assert [bool(part) for part in parts] == [True, val_size > 0, test_size > 0]
     for part in held:
         assert text.ids[part.start] == text.ids[part.stop - 1] == text.vocabulary.mark_id
     for before, after in itertools.pairwise(held):
         assert before.stop - 1 == after.start
     assert held[-1].stop == len(text.ids)
+
+
+@pytest.mark.parametrize(
+    ("documents", "val_size", "test_size", "told"),
+    [
+        # A single document, by whatever it could be parted.
+        ("file", 0.1, 0, r"val_size=0\.1 holds out no whole document"),
+        ("---", 0.5, 0, r"val_size=0\.5 holds out no whole document"),
+        # The last name has eleven characters with its mark.
+        ("line", 3, 0, "val_size=3 holds out no whole document"),
+        ("line", 0, 3, "test_size=3 holds out no whole document"),
+        ("line", 4, 9, "test_size=9 holds out no whole document"),
+    ],
+)
+def test_what_is_to_be_held_out_and_has_no_document_is_told(
+    tmp_path: Path, documents: str, val_size: float, test_size: int, told: str
+) -> None:
+    (tmp_path / "names").write_text("anna\nbo\nabigail\nelisabethe\n", encoding="utf-8")
+    text = encode_corpus(path=tmp_path / "names", documents=documents)
+    with pytest.raises(UserError, match=told):
+        split_text(text, val_size, test_size)
+
+
+def test_documents_that_are_all_empty_are_told(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("\n \n\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"All documents of .*names are empty"):
+        encode_corpus(path=tmp_path / "names", documents="line")

@@ -1,6 +1,5 @@
 """Local files: every kind of text and every fault of one, and writing whole or not at all."""
 
-import resource
 from pathlib import Path
 
 import pytest
@@ -51,6 +50,16 @@ def test_bytes_of_another_encoding_are_told_with_their_offset(tmp_path: Path) ->
     with pytest.raises(UserError, match=r"not utf-8: byte 0xef at offset 2 .*--data\.encoding"):
         read_text(path)
     assert read_text(path, "latin-1") == "naïve"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_utf_16_without_a_mark_is_not_taken_for_another_encoding(
+    tmp_path: Path, encoding: str
+) -> None:
+    path = write(tmp_path, ("time traveller\n" * 10).encode("utf-16-le"))
+    with pytest.raises(UserError, match=r"a quarter of its first characters are NUL.*--data\.enc"):
+        read_text(path, encoding)
+    assert read_text(path, "utf-16-le").startswith("time traveller\n")
 
 
 @given(st.integers(0, 9), st.integers(1, 5))
@@ -120,6 +129,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_write_without_space_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
     # A limit on the size of files is the lack of space that needs no file system of its own.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))

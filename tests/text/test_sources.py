@@ -4,17 +4,19 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from charlm.errors import UserError
 from charlm.text import encoding
 from charlm.text.encoding import encode_corpus
-from charlm.text.sources import Source, joined
+from charlm.text.sources import Source, absolute, joined
 
 
 def read(path: object, encoding: str = "utf-8") -> str:
@@ -89,6 +91,9 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
         text = encode_corpus(path="-")
         assert text.vocabulary.decode(text.ids) == "from a pipe é"
+        # It isn't closed, as a notebook may read it again: to find nothing more.
+        with pytest.raises(UserError, match="Standard input is empty"):
+            encode_corpus(path="-")
 
 
 @pytest.mark.parametrize("kind", ["gz", "zip"])
@@ -103,3 +108,22 @@ def test_what_is_large_once_unpacked_is_mapped(
     assert in_memory.mapping is None
     assert mapped.mapping is not None
     assert mapped.digest == in_memory.digest
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (["-", "-"], "can be read only once"),
+        ("https://example.com/text.txt", "is an address: download"),
+        (os.fsdecode(b"caf\xe9.txt"), "isn't UTF-8: rename"),
+    ],
+)
+def test_what_could_not_be_read_or_found_again_is_told(path: Any, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        Source(absolute(path))
+
+
+def test_without_a_standard_input_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UserError, match="There is no standard input"):
+        read("-")

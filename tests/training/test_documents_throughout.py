@@ -185,3 +185,12 @@ def test_another_text_may_be_taken_up_in_mid_epoch(tmp_path: Path, length: int) 
     assert whole.result["step"] == 15 + per_epoch * 3 - (15 if per_epoch > 15 else per_epoch)
     for part in ("batches", "result"):
         assert not differences(getattr(parts, part), getattr(whole, part), part)
+
+
+@pytest.mark.parametrize(("documents", "told"), [("lines", True), ("line", False), ("", True)])
+def test_a_text_that_nothing_parts_is_told(
+    names: Path, capsys: pytest.CaptureFixture[str], documents: str, told: bool
+) -> None:
+    """As where the line between two documents is mistyped."""
+    assert CharDataModule(path=names, documents=documents).vocabulary
+    assert ("is one single document" in capsys.readouterr().err) == told
