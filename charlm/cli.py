@@ -9,6 +9,7 @@ import importlib
 import inspect
 import io
 import os
+import re
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser
 
 from charlm import __version__
-from charlm.errors import Stopped, UserError
+from charlm.errors import Stopped, UserError, stopped_by_sigterm
 
 # Its number; Windows has no such signal.
 SIGPIPE = 13
@@ -30,8 +31,8 @@ CHECKPOINT_COMMANDS = ("generate", "score", "export", "inspect", "serve")
 USAGE = """usage: charlm COMMAND [options]; `charlm COMMAND --help` lists them
 
   fit       train a model:            charlm fit --config rnn
-  validate  measure one on the validation text
-  test      measure one on the test text
+  validate  on the validation text:   charlm validate --ckpt_path last
+  test      on the test text:         charlm test --ckpt_path last
   sweep     search its options:       charlm sweep --config lstm --model.learning_rate 'log(1e-3, 1)'
   generate  continue a prefix:        charlm generate --checkpoint last.ckpt --prefix "time t"
   score     measure one on texts:     charlm score --checkpoint last.ckpt TEXT...
@@ -51,31 +52,18 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     command = given[0] if given else ""
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by whoever started this
+            setattr(sys, stream, io.StringIO())
     if command != "generate" and isinstance(sys.stdout, io.TextIOWrapper):
         # A character that the console can't show is shown by its number. What is generated is kept
         # as it is, or refused.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        if command in CHECKPOINT_COMMANDS:
-            function = getattr(importlib.import_module(f"charlm.commands.{command}"), command)
-            _call(function, f"charlm {command}", given[1:])
-            sys.stdout.flush()
-        elif command in TRAINER_COMMANDS:
-            from charlm.training.command_line import run
-
-            run(arguments)
-        elif command == "sweep":
-            from charlm.sweep.command import sweep
-
-            _call(sweep, "charlm sweep", _with_named(given[1:]))
-        elif command == "--version":
-            print(f"charlm {__version__}")
-        else:
-            wanted_help = command in ("-h", "--help")
-            print(USAGE, file=sys.stdout if wanted_help else sys.stderr)
-            return 0 if wanted_help else 2
+        with stopped_by_sigterm():
+            return _dispatch(command, given, arguments)
     except ArgumentError as mistake:
-        reason = " ".join(str(mistake).split())
+        reason = readable(" ".join(str(mistake).split()))
         print(
             f"charlm {command}: {reason} (`charlm {command} --help` lists the options).",
             file=sys.stderr,
@@ -90,15 +78,86 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"charlm: {stop}", file=sys.stderr)
         return stop.exit_code
     except BrokenPipeError:
-        # Who read the output has read enough, as head does; nothing more can be written, not even
-        # what Python would as it exits.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who read the output has read enough, as head does.
+        _write_no_more()
         return 128 + SIGPIPE
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else " standard output"
+        print(f"charlm: Can't read or write{where}: {error.strerror or error}.", file=sys.stderr)
+        _write_no_more()
+        return 1
     except KeyboardInterrupt:
-        print("charlm: Stopped by Ctrl-C before there was anything to save.", file=sys.stderr)
+        nothing = " before there was anything to save" if command == "fit" else ""
+        print(f"charlm: Stopped by Ctrl-C{nothing}.", file=sys.stderr)
         return 130
+
+
+def _dispatch(command: str, given: list[str], arguments: list[str] | None) -> int:
+    """Do what a command is to do; the exit code."""
+    if command in CHECKPOINT_COMMANDS:
+        function = getattr(importlib.import_module(f"charlm.commands.{command}"), command)
+        _call(function, f"charlm {command}", given[1:])
+        sys.stdout.flush()
+    elif command in TRAINER_COMMANDS:
+        from charlm.training.command_line import run
+
+        run(arguments)
+    elif command == "sweep":
+        from charlm.sweep.command import sweep
+
+        _call(sweep, "charlm sweep", _with_named(given[1:]))
+    elif command == "--version":
+        print(f"charlm {__version__}")
+    else:
+        wanted_help = command in ("-h", "--help")
+        print(USAGE, file=sys.stdout if wanted_help else sys.stderr)
+        return 0 if wanted_help else 2
     return 0
+
+
+def _write_no_more() -> None:
+    """Leave standard output alone: not even what Python would write as it exits can be written."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# What jsonargparse calls the kinds of values, as a user writes them.
+KINDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a string",
+    "list": "a list such as [1, 2]",
+    "Sequence": "a list such as [1, 2]",
+    "dict": 'names with values such as {"momentum": 0.9}',
+    "NoneType": "null",
+}
+
+
+def readable(reason: str) -> str:
+    """What jsonargparse says of a wrong option, without the names of Python's types.
+
+    What isn't of a known form is left as it is.
+    """
+    if reason.endswith("expected one argument"):
+        return f"{reason} (one that begins with - is given as --option=VALUE)"
+    if linked := re.search(r"--> ([\w.]+): ", reason):
+        return f"{linked[1]} is set by the text; leave it out"
+    found = re.match(r'Parser key "([^"]+)": (.*?)(?:Got value|Given value): ?(.*)', reason)
+    if not found:
+        return reason
+    option, told, value = found.groups()
+    if of_class := re.search(r"Problem with given class_path '([^']+)': (.+?)(?: - |$)", told):
+        return f"{option}: {of_class[1]}: {of_class[2].strip()}"
+    if "dot import path" in told or "Import path does not correspond" in told:
+        return f"{option} is {value}, and must be the path of a class that fits"
+    expected = re.findall(
+        r"Expected a (?:<class '(?:\w+\.)*(\w+)'>|typing\.Literal\[([^]]+)\])", told
+    )
+    kinds = list(dict.fromkeys(KINDS.get(kind, kind) or choices for kind, choices in expected))
+    if not kinds:
+        return reason
+    return f"{option} is {value or 'empty'}, and must be {' or '.join(kinds)}"
 
 
 def _with_named(given: list[str]) -> list[str]:
@@ -117,8 +176,8 @@ def _with_named(given: list[str]) -> list[str]:
 def _call(function: Callable[..., None], program: str, given: list[str]) -> None:
     """Call a function with the options on the command line.
 
-    Of a bool, the option alone means true; a list's option is given once for each of its items;
-    what ``*name`` takes is named without an option.
+    A bool's option needs no value to mean true; a list's option is given once for each of its items;
+    the values of ``*name`` are given without an option.
     """
     parser = ArgumentParser(prog=program, exit_on_error=False)
     parameters = inspect.signature(function).parameters

@@ -1,4 +1,10 @@
-"""Mistakes that a user can make, each told in one sentence."""
+"""Mistakes that a user can make, each told in one sentence; a run that is stopped."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
 
 
 class UserError(ValueError):
@@ -25,3 +31,24 @@ class Stopped(BaseException):
     def exit_code(self) -> int:
         """As of a process that the signal ended: 130 for Ctrl-C."""
         return 128 + self.signal_number
+
+
+@contextlib.contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Within it SIGTERM raises Stopped, as Ctrl-C raises: nothing half-written stays behind.
+
+    Where the signal is handled already, or in a thread, which can handle none, nothing is changed.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped("Stopped by SIGTERM.", number)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

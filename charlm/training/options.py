@@ -17,7 +17,7 @@ from charlm.data.datamodule import FACTS
 from charlm.errors import UserError
 from charlm.text.files import atomic_writer
 from charlm.text.sources import absolute
-from charlm.training.configuration import in_todays_words
+from charlm.training.configuration import in_todays_words, read_configuration
 from charlm.training.logger import RunFolder, log_folder
 from charlm.training.resume.exact import check_resumable
 
@@ -34,15 +34,10 @@ KEY = "options"
 
 
 class ConfigParser(LightningArgumentParser):
-    """Lightning's, which reads configuration files as UTF-8 whatever the machine's own encoding."""
+    """Lightning's, which reads a configuration file by ``charlm.training.configuration``."""
 
     def parse_path(self, path: str | os.PathLike[str], *args: Any, **options: Any) -> Namespace:
-        try:
-            content = Path(path).read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path} is not UTF-8: save the configuration as UTF-8.") from error
-        name = os.path.basename(path)
-        return self.parse_string(content, name, *args, **options)
+        return self.parse_string(read_configuration(path), os.path.basename(path), *args, **options)
 
 
 class SaveConfig(Callback):
@@ -135,6 +130,10 @@ class ResumingCLI(LightningCLI):
         config = self.config[self.config["subcommand"]]
         if config["seed_everything"] is True:
             config["seed_everything"] = config["data"]["seed"] = drawn_seed()
+        elif not 0 <= config["seed_everything"] < 2**32:
+            raise UserError(
+                f"seed_everything is {config['seed_everything']}: it must be at least 0 and below 2^32."
+            )
 
     def _go_on_from(self, name: str) -> None:
         subcommand = self.config["subcommand"]

@@ -174,7 +174,8 @@ def test_without_novel_and_network_every_other_configuration_stops(
 def offline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No corpus on this machine, and no way to any server."""
     monkeypatch.setenv("CHARLM_DATA", str(folder / "data"))
-    monkeypatch.setenv("HOME", str(folder))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(folder))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     # urllib keeps the proxies of its first request.
@@ -212,7 +213,21 @@ def assert_one_sentence(code: int, err: str, told: str) -> None:
         (["--model.dropout", "1"], "dropout is 1"),
         (["--model.optimizer", "torch.optim.Sgd"], "torch.optim.Sgd"),
         (["--model.learning_rate", "fast"], "learning_rate"),
-        (["--trainer.max_epochs", "many"], "trainer.max_epochs"),
+        (
+            ["--trainer.max_epochs", "many"],
+            "max_epochs is many, and must be a whole number or null",
+        ),
+        (["--data.num_lanes", "1.5"], "data.num_lanes is 1.5, and must be a whole number ("),
+        (["--data.val_size="], "data.val_size is empty, and must be a whole number or a number ("),
+        (["--model.hidden_sizes", "4"], "hidden_sizes is 4, and must be a list such as [1, 2] ("),
+        (["--trainer.precision", "17"], "trainer.precision is 17, and must be"),
+        (["--trainer.logger", "csv"], "trainer.logger is csv, and must be the path of a class"),
+        (
+            ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitr=x"],
+            "callbacks: lightning.pytorch.callbacks.ModelCheckpoint: Option 'monitr' is not accepted",
+        ),
+        (["--model.num_characters", "7"], "model.num_characters is set by the text"),
+        (["--data.documents", "---"], "one that begins with - is given as --option=VALUE"),
         (
             ["--model.learning_rate", "1e38", "--trainer.gradient_clip_val", "1e38"],
             "The loss is inf in epoch 0",

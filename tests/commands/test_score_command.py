@@ -1,8 +1,11 @@
 """``charlm score`` and ``charlm export`` as a user runs them."""
 
+import contextlib
 import hashlib
+import io
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,8 @@ import torch
 from helpers.running import Outcome, charlm
 
 from charlm.checkpoint import contents, load
+from charlm.cli import main
+from charlm.commands import score as score_command
 from charlm.evaluation.dynamic import DynamicEvaluation, dynamic_predictions, gradient_rms
 from charlm.evaluation.scoring import encode, score, summarise
 from charlm.evaluation.training_text import read_part
@@ -385,3 +390,39 @@ def test_no_page_is_written_when_one_of_the_texts_is_wrong(
     assert outcome.code == 1
     assert outcome.out == ""
     assert not (tmp_path / "out.html").exists()
+
+
+def test_sigterm_leaves_nothing_half_written(
+    checkpoint: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strike(*arguments: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(score_command, "page", strike)
+    (tmp_path / "pages").mkdir()
+    page = tmp_path / "pages" / "page.html"
+    outcome = charlm("score", "--checkpoint", checkpoint, text, "--html", page)
+    assert (outcome.code, outcome.err) == (143, "charlm: Stopped by SIGTERM.\n")
+    assert not list(page.parent.iterdir())
+
+
+class Full(io.StringIO):
+    """Standard output on a disk without space."""
+
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_output_that_can_not_be_written_is_told(
+    checkpoint: Path, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.redirect_stdout(Full()):
+        assert main(["score", "--checkpoint", str(checkpoint), str(text)]) == 1
+    told = "charlm: Can't read or write standard output: No space left on device.\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_closed_output_is_no_mistake(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, None)
+    assert main(["generate", "--checkpoint", str(checkpoint), "--num_chars", "2"]) == 0

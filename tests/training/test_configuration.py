@@ -7,7 +7,8 @@ import pytest
 import yaml
 from helpers.running import charlm
 
-from charlm.training.configuration import MOVED, in_todays_words
+from charlm.errors import UserError
+from charlm.training.configuration import MOVED, in_todays_words, read_configuration
 from charlm.training.options import options_of
 
 # As its config.yaml had them, and, but for the plain types, its checkpoints.
@@ -63,3 +64,35 @@ def test_an_old_command_line_is_today_s() -> None:
         "--trainer.callbacks+=charlm.training.callbacks.GradientFlow",
         "--data.path=a=b",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is empty"),
+        ("# nothing yet\n", "is empty"),
+        ("- data\n", "holds no options by their names"),
+        ("rnn\n", "holds no options by their names"),
+        ("data: {num_steps: 5\n", "line 2: .*; it must be YAML"),
+        ("data:\n\tnum_steps: 5\n", "line 2: "),
+        ("data: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
+        ("data:\n  num_steps: 5\n  num_steps: 7\n", "line 3: num_steps stands there twice"),
+        ("model:\n  cell: gru\ndata: {}\nmodel:\n  dropout: 0.1\n", "line 4: model stands there"),
+        ("data:\n  seed: 5\n", "data.seed is set by seed_everything"),
+        ("model:\n  num_characters: 5\n", "model.num_characters is set by the text"),
+    ],
+)
+def test_a_configuration_that_would_be_misread_is_refused(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"own\.yaml.*{told}"):
+        read_configuration(tmp_path / "own.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["trainer:\n", "seed_everything: 0\n", "a: &a {b: 1}\nc: {<<: *a}\n"]
+)
+def test_any_other_is_read_as_it_stands(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.yaml").write_text("\ufeff" + text, encoding="utf-8")
+    assert read_configuration(tmp_path / "own.yaml") == (text if ": " in text else "{}")
