@@ -64,6 +64,10 @@ class CharLM(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
+        if isinstance(hidden_sizes, int):
+            raise UserError(
+                f"hidden_sizes is {hidden_sizes}: it is a list, one size a layer, such as [{hidden_sizes}]."
+            )
         cells = [cell] * len(hidden_sizes) if isinstance(cell, str | type) else list(cell)
         if not hidden_sizes or len(cells) != len(hidden_sizes):
             raise UserError(

@@ -53,6 +53,8 @@ def build(
         options = {name: value for name, value in given.items() if name in options_of(cell)}
         try:
             layers.append(cell(input_size, hidden_size, **options))
+        except UserError:
+            raise
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"The cell {cell.__name__} can't be made with the options {options}: {error}."

@@ -114,6 +114,9 @@ class CharDataModule(L.LightningDataModule):
                     "leave it out."
                 )
             self.hparams[name] = decided
+        for name, size in (("val_num_lanes", val_num_lanes), ("val_num_steps", val_num_steps)):
+            if size < 1:
+                raise UserError(f"{name} is {size}: it must be at least 1.")
         if num_steps_jitter and sampling != "sequential":
             raise UserError(
                 f"data.num_steps_jitter goes with data.sampling sequential, not with {sampling}: leave "
@@ -123,6 +126,10 @@ class CharDataModule(L.LightningDataModule):
             raise UserError(
                 "data.sampling documents shuffles documents: say with data.documents what they are."
             )
+
+    def __str__(self) -> str:
+        # Lightning's would read the text, and can't count its batches.
+        return f"<CharDataModule of {self.hparams['path'] or self.hparams['corpus']}>"
 
     @cached_property
     def text(self) -> EncodedText:

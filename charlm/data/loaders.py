@@ -64,6 +64,9 @@ class TrainingBatches:
             continues = self.carry and self.sampler.continues(batch_index)
             yield Batch(inputs_TB, targets_TB, continues, begins(inputs_TB, self.mark_id))
 
+    # The Trainer asks for it where it finds a sampler.
+    batch_sampler = None
+
     # The Trainer takes a loader with these two for resumable: and it is, having no state.
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -67,7 +67,7 @@ def fastest(cell: Cell, device: torch.device, with_documents: bool = False) -> s
 
 
 def unroll(
-    cell: Cell, inputs: Tensor, state: State, backend: str, begins_TB: Tensor | None = None
+    cell: Cell, inputs: Tensor, state: State, backend: str = "auto", begins_TB: Tensor | None = None
 ) -> tuple[Tensor, State]:
     """``BACKENDS[backend]``, or for ``auto`` the fastest one.
 

@@ -79,7 +79,16 @@ class Vocabulary:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Vocabulary":
-        """The inverse of ``config``."""
+        """The inverse of ``config``.
+
+        Raises:
+            UserError: it is no such configuration.
+        """
+        if not isinstance(config, Mapping) or not {"characters", "normalisation"} <= set(config):
+            raise UserError(
+                "That is no vocabulary's configuration: take data.vocabulary of a CharDataModule, or "
+                "a Vocabulary's config."
+            )
         return cls(config["characters"], config["normalisation"], config.get("documents"))
 
     @property
@@ -105,6 +114,11 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.symbols)
+
+    def __repr__(self) -> str:
+        documents = "" if self.documents is None else f", documents {self.documents!r}"
+        known = f"{len(self) - 1} characters"
+        return f"<Vocabulary of {known}, normalisation {self.normalisation}{documents}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.config == other.config

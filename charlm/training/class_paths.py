@@ -14,6 +14,11 @@ def find(role: str, class_path: str) -> Any:
         UserError: there is none.
     """
     module, _, name = class_path.rpartition(".")
+    if not module:
+        raise UserError(
+            f"The {role} {class_path!r} can't be found: name its class by its path, such as "
+            "torch.optim.SGD or torch.optim.lr_scheduler.StepLR."
+        )
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
@@ -21,7 +26,7 @@ def find(role: str, class_path: str) -> Any:
 
 
 def build(
-    role: str, name: str, maker: Callable[..., Any] | None, *args: Any, **options: Any
+    role: str, name: str, maker: Callable[..., Any] | None, /, *args: Any, **options: Any
 ) -> Any:
     """What ``maker`` (none: the class at the path ``name``) makes of its arguments.
 

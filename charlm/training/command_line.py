@@ -94,6 +94,8 @@ class CharLMCLI(ResumingCLI):
         if not isinstance(profiler, PassThroughProfiler):
             # Its summary is no log message, which would be dropped.
             profiler._rank_zero_info = show
+        if self.trainer.num_nodes > 1 and self.trainer.world_size > 1:
+            tell(f"waiting until all {self.trainer.world_size} processes have been started.")
         try:
             with failures.quiet_writers():
                 self.trainer.fit(**options)
@@ -104,7 +106,7 @@ class CharLMCLI(ResumingCLI):
                 # TensorBoard's thread, which can't say what it was writing to.
                 error.filename = log_folder(self.trainer)
             raise
-        if reason := why_it_ended(self.trainer, self.resumed_step):
+        if reason := why_it_ended(self.trainer):
             tell(reason)
 
     def _goes_on(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a training run that fails for want of memory or by a wrong setting is told as: a sentence."""
+"""One sentence for a run that fails: by a wrong setting, a full disk, or too little memory."""
 
 import re
 import threading
@@ -14,6 +14,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from charlm.errors import UserError
 
 BYTES = 4
+# What is raised for options that are wrong, or don't go together.
+OF_OPTIONS = (MisconfigurationException, ValueError, TypeError, RuntimeError, AttributeError)
 
 
 @contextmanager
@@ -38,23 +40,17 @@ def told_in_a_sentence() -> Iterator[None]:
             f"Can't write or read{where}: {error.strerror or error}; the logs' folder is set with "
             "--trainer.default_root_dir."
         ) from error
-    except ModuleNotFoundError as error:
-        name = (error.name or str(error)).split(".")[0]
-        raise UserError(
-            f"An option needs the package {name}, which isn't installed: pip install {name}."
-        ) from error
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        if missing := re.search(r"Requirement '([^']+)' not met", str(error)):
+    except (ModuleNotFoundError, *OF_OPTIONS) as error:
+        if name := missing_package(error):
             raise UserError(
-                f"An option needs the package {missing[1]}, which isn't installed: "
-                f"pip install '{missing[1]}'."
+                f"An option needs the package {name}, which isn't installed: pip install '{name}'."
             ) from error
         if "MPS" in str(error):
             raise UserError(
                 f"Apple's GPU can't do this ({' '.join(str(error).split())}): take "
                 "--trainer.accelerator cpu."
             ) from error
-        if not isinstance(error, MisconfigurationException) and not is_lightnings(error):
+        if not isinstance(error, MisconfigurationException) and not is_of_options(error):
             raise
         reason = " ".join(str(error).split())
         raise UserError(f"These options don't go together: {reason}") from error
@@ -76,10 +72,28 @@ def quiet_writers() -> Iterator[None]:
         threading.excepthook = usual
 
 
-def is_lightnings(error: BaseException) -> bool:
-    """Whether it was raised in Lightning's own code, which checks the Trainer's arguments."""
+def missing_package(error: BaseException) -> str | None:
+    """The package, with its version, for the lack of which an option can't be used."""
+    if required := re.search(r"Requirement '([^']+)' not met", str(error)):
+        return required[1]
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    return (error.name or str(error)).split(".")[0]
+
+
+def is_of_options(error: BaseException) -> bool:
+    """Whether it was raised by those who check options: Lightning, jsonargparse, an optimiser.
+
+    Lightning's callbacks look for parts of the module that it may not have: then it is torch's
+    ``Module`` that raises.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and "/lightning/" in frames[-1].filename.replace("\\", "/")
+    files = [frame.filename.replace("\\", "/") for frame in frames]
+    if not files or "/torch/optim/" in files[-1]:
+        return bool(files)
+    if files[-1].endswith("/torch/nn/modules/module.py"):
+        files = files[:-1]
+    return any(f"/{package}/" in files[-1] for package in ("lightning", "jsonargparse"))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -27,7 +27,7 @@ from charlm.training import schedules
 from charlm.training.callbacks import module_callbacks
 from charlm.training.metrics import NatsPerCharacter
 from charlm.training.optimisers import optimiser
-from charlm.training.resume.compatibility import change_learning_rate, check_data, check_model
+from charlm.training.resume import compatibility
 from charlm.training.resume.exact import check_loss
 from charlm.training.sizing import check_not_contradicted, sizing
 from charlm.training.truncation import reach_beyond, run_again
@@ -42,7 +42,7 @@ class CharLMModule(L.LightningModule):
     state is carried (detached) or begins anew, each batch says for itself.
 
     Args:
-        vocabulary: ``Vocabulary.config``: saved in the checkpoint with the weights.
+        vocabulary: ``Vocabulary.config``, or a Vocabulary: saved in the checkpoint with the weights.
         learning_rate: of the optimiser.
         optimizer: ``adamw`` (only matrices decay), ``muon`` or ``soap`` (gate matrices by their rule,
             the rest by AdamW; see ``charlm.training.optimisers``), or a class path of ``torch.optim``.
@@ -78,7 +78,7 @@ class CharLMModule(L.LightningModule):
 
     def __init__(
         self,
-        vocabulary: dict[str, list[str] | str],
+        vocabulary: dict[str, list[str] | str] | Vocabulary,
         learning_rate: float = 1.0,
         optimizer: str = "torch.optim.SGD",
         optimizer_options: dict[str, Any] | None = None,
@@ -100,6 +100,7 @@ class CharLMModule(L.LightningModule):
         **architecture: Any,
     ) -> None:
         super().__init__()
+        vocabulary = cast(dict[str, Any], getattr(vocabulary, "config", vocabulary))
         # In place, as ``save_hyperparameters`` reads it: a checkpoint holds plain types only.
         plain = as_names(architecture)
         architecture.clear()
@@ -123,8 +124,7 @@ class CharLMModule(L.LightningModule):
         self.staged_ids: Tensor | None = None
         self._held_out_state: ModelState | None = None
         self.grad_norm: Tensor | None = None
-        self.train_nats = NatsPerCharacter()
-        self.held_out_nats = NatsPerCharacter()
+        self.train_nats, self.held_out_nats = NatsPerCharacter(), NatsPerCharacter()
         self._resumed_learning_rate: float | None = None
         for name in ("weight_drop", "fresh_state", "ema_decay"):
             check_probability(f"model.{name}", self.hparams[name])
@@ -133,9 +133,8 @@ class CharLMModule(L.LightningModule):
                 "model.fresh_state and model.backprop_steps don't go together: what is run again "
                 "begins at no fresh state; leave one of them out."
             )
-        self._curve = schedules.Curve(
-            schedule, schedule_warmup, schedule_cooldown, schedule_final
-        ).check(lr_scheduler)
+        self._curve = schedules.Curve(schedule, schedule_warmup, schedule_cooldown, schedule_final)
+        self._curve.check(lr_scheduler)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The Trainer notes here which hook is running, fifty times a step: not by torch's way,
@@ -144,6 +143,10 @@ class CharLMModule(L.LightningModule):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def setup(self, stage: str) -> None:
+        """Raise a UserError for data of another vocabulary."""
+        compatibility.check_vocabulary(self.vocabulary, getattr(self.trainer, "datamodule", None))
 
     def configure_callbacks(self) -> list[Callback]:
         return module_callbacks(self.hparams["ema_decay"])
@@ -165,8 +168,8 @@ class CharLMModule(L.LightningModule):
         is_training = trainer.state.fn == TrainerFn.FITTING
         if is_training and trainer.datamodule:
             before = checkpoint.get("datamodule_hyper_parameters", {})
-            check_data(before, dict(trainer.datamodule.hparams))
-        check_model(self, checkpoint["hyper_parameters"])
+            compatibility.check_data(before, dict(trainer.datamodule.hparams))
+        compatibility.check_model(self, checkpoint["hyper_parameters"])
         self._resumed_learning_rate = checkpoint["hyper_parameters"]["learning_rate"]
 
     def on_train_start(self) -> None:
@@ -179,7 +182,7 @@ class CharLMModule(L.LightningModule):
             )
         if self._resumed_learning_rate is not None:
             now = self.hparams["learning_rate"]
-            change_learning_rate(self.trainer, self._resumed_learning_rate, now)
+            compatibility.change_learning_rate(self.trainer, self._resumed_learning_rate, now)
             self._resumed_learning_rate = None
         if not self._curve.is_flat:
             schedules.take_up(cast(Any, self.lr_schedulers()))

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 
 from charlm.errors import UserError
+from charlm.text.sources import in_unicode
 from charlm.training.callbacks import OF_FILES, run_callbacks
 from charlm.training.logger import LOG_FOLDER, RunLogger
 from charlm.training.resume.whole_files import WholeFiles
@@ -26,6 +27,18 @@ DEFAULTS: dict[str, Any] = {
     "max_epochs": 100,
     "gradient_clip_val": 1.0,
     "enable_model_summary": False,
+}
+
+
+# The least that makes sense, where Lightning takes any number and fails later, or trains nonsense.
+LEAST: dict[str, float] = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "log_every_n_steps": 0,
+    "num_sanity_val_steps": -1,
+    "gradient_clip_val": 0,
+    "min_epochs": 0,
+    "min_steps": 0,
 }
 
 
@@ -57,12 +70,14 @@ def make_trainer(
         **options: the Trainer's own (lightning.ai, "Trainer"); what isn't given is as in ``charlm fit``.
 
     Raises:
-        UserError: a callback with which a run couldn't be resumed.
+        UserError: a callback with which a run couldn't be resumed; a number that makes no sense.
     """
     given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
     check_callbacks(given)
     quiet_lightning()
     options = DEFAULTS | options
+    check_numbers(options)
+    in_unicode(str(default_root_dir))
     is_bare = bool(options.get("barebones"))
     if is_bare:
         # All that it forbids, and nothing that the user would have to give up.
@@ -83,6 +98,25 @@ def make_trainer(
     options["use_distributed_sampler"] = False
     options["plugins"] = [*plugins_of(options.get("plugins")), WholeFiles()]
     return L.Trainer(callbacks=given, logger=logger, default_root_dir=default_root_dir, **options)
+
+
+def check_numbers(options: dict[str, Any]) -> None:
+    """Raise a UserError for a number among the Trainer's options that makes no sense."""
+    for name, least in LEAST.items():
+        number = options.get(name)
+        if number is not None and number < least:
+            raise UserError(f"trainer.{name} is {number}: it must be at least {least}.")
+    if options.get("val_check_interval") == 0:
+        raise UserError(
+            "trainer.val_check_interval is 0: give a number of batches, or a part of an epoch; "
+            "--trainer.limit_val_batches 0 leaves validation out."
+        )
+    for unit in ("epochs", "steps"):
+        fewest, most = options.get(f"min_{unit}"), options.get(f"max_{unit}")
+        if fewest and most not in (None, -1) and fewest > most:
+            raise UserError(
+                f"trainer.min_{unit} is {fewest}, and max_{unit} {most}: make one of them fit the other."
+            )
 
 
 def check_callbacks(callbacks: Sequence[Callback]) -> None:
@@ -107,6 +141,8 @@ def quiet_lightning() -> None:
         # Our batches are kept as they are, and overfit_batches repeats them.
         "You requested to overfit but enabled train dataloader shuffling",
         "You defined a `validation_step` but have no `val_dataloader`",
+        # best.ckpt is one, last.ckpt the other.
+        r"`\.\w+\(ckpt_path=\"best\"\)` is called with Trainer configured with multiple",
         # Lightning with torch 2.13, about a line of its own.
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     ):

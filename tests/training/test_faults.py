@@ -4,7 +4,6 @@ import io
 import os
 import pickle
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -88,6 +87,8 @@ def test_a_full_disk_leaves_the_checkpoint_before(copied: Path) -> None:
     limit = len(before) // 2
 
     def work() -> None:
+        import resource
+
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         assert_told(go_on(copied), "Can't write", "last.ckpt: File too large")
@@ -208,11 +209,14 @@ def test_what_is_no_checkpoint_is_told(copied: Path) -> None:
         read(path)
 
 
-def test_a_checkpoint_without_training_state_is_told(copied: Path) -> None:
+# Those of a program that saves no more, and of `trainer.save_checkpoint(path, weights_only=True)`.
+@pytest.mark.parametrize("kept", ["model", "all but the optimiser"])
+def test_a_checkpoint_without_training_state_is_told(copied: Path, kept: str) -> None:
     content = read(last_of(copied))
-    WholeFiles().save_checkpoint(
-        {name: content[name] for name in ("state_dict", "hyper_parameters")}, last_of(copied)
-    )
+    names = {"state_dict", "hyper_parameters"}
+    if kept != "model":
+        names = content.keys() - {"optimizer_states", "lr_schedulers"}
+    WholeFiles().save_checkpoint({name: content[name] for name in names}, last_of(copied))
     assert_told(go_on(copied), "weights and no more")
 
 
@@ -329,6 +333,7 @@ def test_out_of_memory_says_what_to_lower(
     assert_told(outcome, "Out of memory", told)
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux alone tells its memory")
 def test_memory_that_is_really_refused(tmp_path: Path) -> None:
     """The allocator's own error, under a limit of the system's."""
     program = (
@@ -365,6 +370,20 @@ def test_memory_that_is_really_refused(tmp_path: Path) -> None:
         (("--trainer.precision", "8-true"), "precision"),
         (("--trainer.max_steps", -5), "max_steps"),
         (("--checkpoint.every_n_train_steps", 0), "checkpoint.every_n_train_steps is 0"),
+        (("--trainer.accumulate_grad_batches", 0), "accumulate_grad_batches is 0"),
+        (("--trainer.check_val_every_n_epoch", 0), "check_val_every_n_epoch is 0"),
+        (("--trainer.val_check_interval", 0), "val_check_interval is 0"),
+        (("--trainer.gradient_clip_val", -1), "gradient_clip_val is -1"),
+        (("--trainer.min_epochs", 9), "min_epochs is 9, and max_epochs 2"),
+        (("--trainer.accelerator", "tpu"), "needs the package torch_xla"),
+        (("--trainer.callbacks=Timer",), "charlm: These options don't go together"),
+        (("--trainer.callbacks=charlm.training.callbacks.BestCheckpoint",), "BestCheckpoint"),
+        (("--trainer.callbacks=BackboneFinetuning",), "no attribute 'backbone'"),
+        (("--samples.num_chars", -1), "samples.num_chars is -1"),
+        (("--seed_everything", 2**32), "seed_everything is 4294967296"),
+        (("--data.val_num_lanes", 0), "val_num_lanes is 0"),
+        (('--model.optimizer_options={"lr": 1}',), "as model.learning_rate"),
+        (("--model.optimizer", "Adam"), "name its class by its path"),
     ],
 )
 def test_what_lightning_refuses_is_a_sentence(
@@ -374,6 +393,22 @@ def test_what_lightning_refuses_is_a_sentence(
     assert outcome.code in (1, 2)
     assert told in outcome.err
     assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ("--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val_loss"),
+            "metric `val_loss` which is not available",
+        ),
+        (("--model.optimizer", "torch.optim.SparseAdam"), "does not support dense gradients"),
+    ],
+)
+def test_what_fails_in_training_by_a_wrong_option_is_a_sentence(
+    tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    assert_told(fit(tmp_path, "--config", CONFIGS / "debug.yaml", *SMALL, *options), told)
 
 
 def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
@@ -402,3 +437,32 @@ def test_ctrl_c_before_the_first_batch(novel: str, tmp_path: Path) -> None:
     assert outcome.code == 130
     assert "Stopped by Ctrl-C before there was anything to save" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    "place", ["charlm.training.callbacks.HyperParameters.setup", "charlm.data.datamodule.read_text"]
+)
+def test_sigterm_before_the_first_batch(novel: str, tmp_path: Path, place: str) -> None:
+    def strike(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with mock.patch(place, strike):
+        outcome = fit(tmp_path, "--config", CONFIGS / "debug.yaml")
+    assert (outcome.code, outcome.err) == (143, "charlm: Stopped by SIGTERM.\n")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_sigterm_as_lightning_tries_validation_out(tmp_path: Path) -> None:
+    with mock.patch(
+        "charlm.training.module.CharLMModule.validation_step",
+        lambda *_: signal.raise_signal(signal.SIGTERM),
+    ):
+        outcome = fit(tmp_path, "--config", CONFIGS / "debug.yaml", *SMALL)
+    assert (outcome.code, outcome.err) == (143, "charlm: Stopped by SIGTERM.\n")
+
+
+def test_weights_go_from_process_to_process(tmp_path: Path) -> None:
+    """As Lightning's ddp_spawn and ddp_notebook hand them on, in a file that is no checkpoint."""
+    WholeFiles().save_checkpoint({"weight": torch.ones(2)}, tmp_path / ".temp.ckpt")
+    found = WholeFiles().load_checkpoint(tmp_path / ".temp.ckpt")
+    assert torch.equal(found["weight"], torch.ones(2))

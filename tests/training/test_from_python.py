@@ -11,7 +11,10 @@ from lightning.pytorch.tuner import Tuner
 
 from charlm.checkpoint import load
 from charlm.data.datamodule import CharDataModule
+from charlm.errors import UserError
 from charlm.generation.generate import generate
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.callbacks import BestCheckpoint
 from charlm.training.metrics_file import read_curves
 from charlm.training.module import CharLMModule
 from charlm.training.trainer import make_trainer
@@ -149,3 +152,57 @@ def test_the_learning_rate_finder_leaves_the_run_as_it_was(
     run.fit(module, datamodule=data)
     trainer(tmp_path).fit(alone, datamodule=data)
     assert not differences(dict(module.state_dict()), dict(alone.state_dict()))
+
+
+def test_a_vocabulary_will_do_in_place_of_its_configuration() -> None:
+    data = small_data(**SMALL)
+    vocabulary = Vocabulary.from_config(data.vocabulary)
+    module = CharLMModule(vocabulary, hidden_sizes=[4])
+    assert module.hparams["vocabulary"] == data.vocabulary
+    assert (
+        repr(vocabulary) == f"<Vocabulary of {len(vocabulary) - 1} characters, normalisation book>"
+    )
+    with pytest.raises(UserError, match="no vocabulary's configuration"):
+        CharLMModule(["a", "b"])  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="it is a list, one size a layer"):
+        CharLMModule(vocabulary, hidden_sizes=4)
+
+
+def test_data_of_another_vocabulary_are_refused(tmp_path: Path) -> None:
+    module = CharLMModule(Vocabulary.from_text("abc"), hidden_sizes=[4])
+    data = small_data(**SMALL)
+    for method in (trainer(tmp_path).fit, trainer(tmp_path).validate):
+        with pytest.raises(UserError, match="vocabulary isn't that of the data"):
+            method(module, datamodule=data)
+
+
+def test_a_trainer_that_has_reached_its_end_says_that_it_trains_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = small_data(**SMALL)
+    module = small_module(data, hidden_sizes=[4])
+    run = make_trainer(default_root_dir=tmp_path, max_epochs=1)
+    for nothing in (False, True):
+        run.fit(module, datamodule=data)
+        assert ("nothing was trained" in capsys.readouterr().err) == nothing
+
+
+def test_the_best_checkpoint_is_tested_by_its_name(tmp_path: Path) -> None:
+    data = small_data(**SMALL, test_size=50)
+    run = make_trainer([BestCheckpoint(2)], default_root_dir=tmp_path, max_epochs=2)
+    run.fit(small_module(data, hidden_sizes=[4]), datamodule=data)
+    run.test(datamodule=data, ckpt_path="best", verbose=False)
+    assert run.ckpt_path == f"{run.log_dir}/checkpoints/best.ckpt"
+
+
+def test_a_training_text_is_predicted_too(tmp_path: Path) -> None:
+    data = small_data(**SMALL)
+    loader = data.train_dataloader()
+    predictions = trainer(tmp_path).predict(small_module(data, hidden_sizes=[4]), loader)
+    assert predictions is not None
+    assert len(predictions) == len(loader)
+
+
+def test_what_a_notebook_shows_of_the_data_reads_no_text() -> None:
+    assert str(CharDataModule("python-docs")) == "<CharDataModule of python-docs>"
+    assert str(CharDataModule(path="nowhere.txt")).endswith("nowhere.txt>")

@@ -43,7 +43,7 @@ CONFIGURED: dict[str, type[Callback]] = {
     "samples": TextSamples,
 }
 # Those that write checkpoint files.
-OF_FILES = (LastCheckpoint, BestCheckpoint)
+OF_FILES = (BestCheckpoint, LastCheckpoint)
 
 
 def module_callbacks(ema_decay: float = 0.0) -> list[Callback]:
@@ -68,4 +68,5 @@ def run_callbacks(
     else:
         given = [callback for callback in given if not isinstance(callback, OF_FILES)]
     added = [kind() for kind in kinds if not any(isinstance(one, kind) for one in given)]
-    return [*added, *given]
+    # The best is that of the first: `trainer.test(ckpt_path="best")`.
+    return sorted([*added, *given], key=lambda callback: isinstance(callback, LastCheckpoint))

@@ -47,7 +47,7 @@ class RunProgressBar(ProgressBar):
         self.seconds = seconds if self._in_place else max(seconds, SECONDS_BETWEEN_LINES)
         self._enabled = True
         self._bar: tqdm | None = None
-        self._is_shown = False
+        self._is_shown = self._has_trained = False
         self._epoch = 0
         self._metrics: dict[str, Any] = {}
 
@@ -62,7 +62,11 @@ class RunProgressBar(ProgressBar):
 
     # In all processes
 
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._has_trained = False
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._has_trained = True
         folder = trainer.log_dir or "no folder"
         total = trainer.estimated_stepping_batches
         if self._enabled:
@@ -84,6 +88,14 @@ class RunProgressBar(ProgressBar):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._take_metrics(trainer)
         self._close()
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # As where a Trainer that has reached its last epoch is to train once more.
+        if self._enabled and not self._has_trained:
+            self.print(
+                "charlm: nothing was trained: look at trainer.max_epochs, max_steps and "
+                "limit_train_batches."
+            )
 
     def _take_metrics(self, trainer: L.Trainer) -> None:
         self._metrics |= trainer.callback_metrics

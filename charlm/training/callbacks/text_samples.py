@@ -6,6 +6,7 @@ from typing import Any, cast
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from charlm.errors import UserError
 from charlm.generation.context import check_prefix
 from charlm.generation.generate import generate
 from charlm.model import CharLM
@@ -26,6 +27,9 @@ class TextSamples(Callback):
         prefixes: what to continue; none: the book's two on its own text, else two passages of the
             training text (``charlm.text.prefixes``).
         num_chars: by how many characters.
+
+    Raises:
+        UserError: one of the numbers is negative.
     """
 
     def __init__(
@@ -35,6 +39,10 @@ class TextSamples(Callback):
         num_chars: int = 50,
         every_n_steps: int = 0,
     ) -> None:
+        numbers = {"every_n_epochs": every_n_epochs, "every_n_steps": every_n_steps}
+        for name, number in (numbers | {"num_chars": num_chars}).items():
+            if number < 0:
+                raise UserError(f"samples.{name} is {number}: it can't be negative.")
         self.every_n_epochs = every_n_epochs
         self.every_n_steps = every_n_steps
         self._last_step = 0

@@ -42,8 +42,8 @@ class Throughput(Callback):
     ) -> None:
         # Every process has as many.
         self._characters += batch.targets_TB.numel() * trainer.world_size
-        step = trainer.global_step
-        if step % trainer.log_every_n_steps == 0 and step > self._step_logged:  # type: ignore[attr-defined]
+        step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and step % every == 0 and step > self._step_logged:
             self._log(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch.optim import AdamW, Optimizer
 
+from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.training.class_paths import build
 from charlm.training.optimisers.groups import decayed, gate_groups
@@ -59,8 +60,12 @@ def optimiser(name: str, model: CharLM, lr: float, options: dict[str, Any]) -> O
         options: its other arguments, in plain types.
 
     Raises:
-        UserError: there is none of that name, or it doesn't take the options.
+        UserError: there is none of that name, or it doesn't take the options; they have an ``lr``.
     """
+    if "lr" in options:
+        raise UserError(
+            "model.optimizer_options has an lr: give the learning rate as model.learning_rate."
+        )
     if name in BY_NAME:
         return build("optimizer", name, BY_NAME[name], model, lr=lr, **options)
     return build("optimizer", name, None, model.parameters(), lr=lr, **options)

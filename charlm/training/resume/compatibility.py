@@ -70,6 +70,19 @@ def check_model(module: L.LightningModule, before: dict[str, Any]) -> None:
         )
 
 
+def check_vocabulary(own: Vocabulary, data: Any) -> None:
+    """Raise a UserError for data whose ids mean other characters than the model's ``own`` do.
+
+    Args:
+        data: a CharDataModule; none, or of another kind: it is left alone.
+    """
+    if getattr(data, "vocabulary", own.config) != own.config:
+        raise UserError(
+            "The model's vocabulary isn't that of the data: make it by CharLMModule(data.vocabulary), "
+            "or give the data the model's own as base_vocabulary."
+        )
+
+
 def check_data(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise a UserError unless training that was begun with ``before`` can go on with ``now``."""
     if "corpus_digest" not in before:

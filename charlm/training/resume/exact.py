@@ -157,7 +157,7 @@ def last_written(trainer: L.Trainer) -> str:
 
 def check_resumable(checkpoint: dict[str, Any]) -> None:
     """Raise a UserError for a checkpoint without what training needs to go on."""
-    if KEY not in checkpoint:
+    if KEY not in checkpoint or "optimizer_states" not in checkpoint:
         raise UserError(
             "Training can't go on from this checkpoint, which holds weights and no more: take the "
             "last.ckpt of a run."

@@ -24,12 +24,8 @@ def reached_limit(trainer: L.Trainer, checkpoint: dict[str, Any]) -> str | None:
     return None
 
 
-def why_it_ended(trainer: L.Trainer, first_step: int) -> str | None:
-    """What a run that ended before its last epoch or step is told to have ended by, in a sentence.
-
-    Args:
-        first_step: at which the run, or this part of it, began.
-    """
+def why_it_ended(trainer: L.Trainer) -> str | None:
+    """What a run that ended before its last epoch or step is told to have ended by, in a sentence."""
     step = trainer.global_step
     timer = timer_of(trainer)
     if timer is not None and timer.time_elapsed() >= duration_of(timer):
@@ -40,8 +36,6 @@ def why_it_ended(trainer: L.Trainer, first_step: int) -> str | None:
                 f"stopped at step {step}: {callback.monitor} has not improved for "
                 f"{callback.patience} checks (its best: {callback.best_score.item():.4g})."
             )
-    if step == first_step:
-        return "nothing was trained: look at trainer.max_epochs, max_steps and limit_train_batches."
     return None
 
 

@@ -2,13 +2,17 @@
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.plugins import CheckpointIO
 
 from charlm.checkpoint import read
 from charlm.text.files import atomic_writer
+
+
+# By this name Lightning hands the weights from the processes of ddp_spawn and ddp_notebook to theirs.
+OF_LAUNCHER = ".temp.ckpt"
 
 
 class WholeFiles(CheckpointIO):
@@ -26,6 +30,8 @@ class WholeFiles(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
+        if Path(path).name == OF_LAUNCHER:
+            return cast(dict[str, Any], torch.load(path, weights_only=True))
         return read(Path(path))
 
     def remove_checkpoint(self, path: str | Path) -> None:
