@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -20,11 +21,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a card where there is none."""
-    needing_one = [item for item in items if item.get_closest_marker("gpu")]
-    if needing_one and not torch.cuda.is_available():
-        config.hook.pytest_deselected(items=needing_one)
-        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
+    """Leave out what needs a card, or POSIX, where there is none."""
+    for marker, is_there in (("gpu", torch.cuda.is_available()), ("posix", os.name == "posix")):
+        needing_it = [item for item in items if item.get_closest_marker(marker)]
+        if needing_it and not is_there:
+            config.hook.pytest_deselected(items=needing_it)
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +53,8 @@ def checkpoint(novel: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home that doesn't exist yet, and no CHARLM_DATA."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("HOME", "USERPROFILE"):  # Windows has the second
+        monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.delenv("CHARLM_DATA", raising=False)
     return tmp_path / "home"
 

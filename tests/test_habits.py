@@ -1,5 +1,6 @@
 """What keeps the repository in order: that continuous integration, hooks and `make` check the same."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -59,3 +60,22 @@ def test_every_room_says_in_one_sentence_what_is_in_it() -> None:
     for room in rooms:
         first = room.read_text(encoding="utf-8").split("\n", 1)[0]
         assert re.match(r'""".+[.:]', first), f"{room} doesn't"
+
+
+# What Windows lacks.
+POSIX_ALONE = {"fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"}
+
+
+def test_no_file_needs_what_windows_lacks_to_be_imported() -> None:
+    """A test that needs it imports it itself, so that its neighbours run there."""
+    files = [
+        path for room in ("charlm", "scripts", "tests") for path in (ROOT / room).rglob("*.py")
+    ]
+    assert len(files) > 200
+    for path in files:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        # A `try` around an import knows what to do without.
+        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        named = {alias.name for node in imports for alias in node.names}
+        named |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
+        assert not named & POSIX_ALONE, path

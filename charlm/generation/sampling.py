@@ -191,7 +191,7 @@ def _below_highest(logits_BV: np.ndarray) -> np.ndarray:
 
 
 def check_finite(highest: float) -> None:
-    """Raise a UserError where the highest logit is none."""
+    """Raise a UserError unless the highest logit is a finite number."""
     if not math.isfinite(highest):
         raise UserError(
             "The model's predictions aren't finite numbers: its training has diverged; train it "

@@ -1,7 +1,7 @@
 """Measure the speed of training and generation: `make bench`.
 
-Every contestant does the same work in the same process, in turn, round after round, so that a
-machine's moods meet all of them alike; what counts are the ratios of the medians. One iteration
+Every contestant does the same work in the same process, in turn, round after round, so that what
+else the machine does slows all of them alike; what counts are the ratios of the medians. One iteration
 is forward, backward, clipping and the optimiser's step over 32 lanes of 35 steps of the novel.
 
 The floor is what the iteration's own matrix products take, at their own shapes, each in the fastest
@@ -72,8 +72,10 @@ def memory() -> dict[tuple[str, int, str], float | None]:
     To be called before this process has computed anything: a fork would lack the threads that
     OpenMP believes it has.
     """
-    context = multiprocessing.get_context("fork")
     cases = list(product(CELLS, SIZES, ("book", "torch", *BACKENDS)))
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return dict.fromkeys(cases)  # Windows
+    context = multiprocessing.get_context("fork")
     with context.Pool(1, maxtasksperchild=1) as pool:
         return dict(zip(cases, pool.map(peak_memory, cases, chunksize=1), strict=True))
 

@@ -179,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows = []
-    for seed in range(options.seeds):  # seed after seed, so that a machine's moods meet all cells
+    for seed in range(options.seeds):  # a slow hour slows all cells
         for cell in options.cells:
             say(f"{cell}, seed {seed}")
             budget = (options.parameters, options.seconds, options.copy_seconds)

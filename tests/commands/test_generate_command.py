@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -144,6 +143,7 @@ def test_a_piped_conversation_goes_on_from_line_to_line(checkpoint: Path) -> Non
 
 
 def test_ctrl_c_ends_the_line_and_ctrl_d_the_session(checkpoint: Path) -> None:
+    pty = pytest.importorskip("pty")
     process_id, terminal = pty.fork()
     if process_id == 0:
         options = ["--checkpoint", str(checkpoint), "--interactive", "--num_chars", "100000000"]

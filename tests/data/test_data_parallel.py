@@ -121,6 +121,7 @@ def test_as_many_processes_as_there_are_go_on(tmp_path: Path, first: int, then: 
     assert_close(run, alone)
 
 
+@pytest.mark.posix
 def test_the_command_starts_and_stops_all_processes(tmp_path: Path) -> None:
     """As a user does: two processes, of which only the first gets the signal."""
     command = [sys.executable, "-m", "charlm", "fit", "--config", str(CONFIGS / "debug.yaml")]
@@ -185,7 +186,8 @@ def test_one_process_that_fails_ends_the_others(tmp_path: Path, rank: int) -> No
 def test_one_process_encodes_and_the_other_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
     calls = tmp_path / "calls"
 
     def encode_corpus(*arguments: Any, **options: Any) -> Any:

@@ -2,12 +2,10 @@
 
 import contextlib
 import os
-import pty
 import select
 import signal
 import socket
 import sys
-import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,9 +33,13 @@ def in_processes(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    terminals = [pty.openpty() for _ in range(num_processes)] if in_terminal else []
-    for _, slave in terminals:
-        termios.tcsetwinsize(slave, (24, 120))
+    terminals = []
+    if in_terminal:
+        import termios
+
+        terminals = [os.openpty() for _ in range(num_processes)]
+        for _, slave in terminals:
+            termios.tcsetwinsize(slave, (24, 120))
 
     def work_of(rank: int) -> None:
         if in_terminal:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
@@ -138,6 +139,8 @@ class Run:
 
 def in_a_process(work: Callable[[], object], **environment: object) -> int:
     """Do the work in a process of its own, which has all modules already; its id."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
     child = os.fork()
     if child:
         return child

@@ -126,6 +126,7 @@ def test_what_is_done_isn_t_done_again(reported: Path, capsys: pytest.CaptureFix
     assert all(line.startswith("charlm fit --config charlm/configs/exercise.yaml") for line in todo)
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("here", "novel")
 def test_a_killed_report_goes_on_with_what_is_left(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -265,7 +266,7 @@ def test_a_mistake_stops_the_report_with_its_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker has no novel, and a proxy that doesn't listen."""
-    for name in ("CHARLM_DATA", "HOME"):
+    for name in ("CHARLM_DATA", "HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -68,6 +68,7 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]
             process.wait()
 
 
+@pytest.mark.posix
 def test_a_worker_killed_in_mid_run_changes_no_result(
     cluster: tuple[str, list[subprocess.Popen[bytes]]],
 ) -> None:

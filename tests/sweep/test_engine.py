@@ -64,6 +64,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.posix
 def test_a_task_whose_process_was_killed_is_done_anew(tasks: Path) -> None:
     import tasks_of_a_test
 
@@ -75,6 +76,7 @@ def test_a_task_whose_process_was_killed_is_done_anew(tasks: Path) -> None:
             list(engine.do(tasks_of_a_test.poison, [(str(tasks),)]))
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_parent_stops_its_workers_once(tasks: Path, number: int) -> None:
     command = [sys.executable, str(tasks / "stopped.py"), str(tasks)]

@@ -74,7 +74,8 @@ def struck(number: int) -> None:
     os._exit(sweep(*RANDOM, "--folder", "struck").code)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (9, -9)])
 def test_a_sweep_that_is_struck_goes_on_and_equals_an_undisturbed_one(
     number: int, code: int
 ) -> None:

@@ -265,9 +265,10 @@ def test_two_processes_at_once_both_get_it(serve: Callable[[Respond], str], cach
     assert (cache / "small.txt").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, 9])
 def test_an_interrupted_download_leaves_nothing(
-    serve: Callable[[Respond], str], home: Path, number: signal.Signals
+    serve: Callable[[Respond], str], home: Path, number: int
 ) -> None:
     half_way = threading.Event()
 

@@ -86,6 +86,7 @@ def test_every_corpus_can_be_encoded(name: str) -> None:
     assert text.ids.min() == 1  # every character is known
 
 
+@pytest.mark.posix
 def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -111,7 +112,8 @@ def test_mapped_or_in_memory_is_the_same(
     path = write(folder, text)
     normalised = normalise(text.replace("\r\n", "\n").replace("\r", "\n"), normalisation)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
+        for name in ("HOME", "USERPROFILE"):
+            patch.setenv(name, str(folder))
         if not normalised:
             with pytest.raises(UserError, match="Nothing is left of"):
                 encode_corpus(path=path, normalisation=normalisation)

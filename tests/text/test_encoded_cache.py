@@ -1,7 +1,6 @@
 """The encoded texts on disk: found again, shared by processes, never half-written."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +165,7 @@ def test_space_that_runs_out_meanwhile_is_told_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(encoded, "LARGE_FILE_BYTES", 1)
     path = write(tmp_path, "a" * MIB)
+    resource = pytest.importorskip("resource")
     # A limit on the size of files is the lack of space that needs no file system of its own.
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MIB // 2, limits[1]))

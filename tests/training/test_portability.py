@@ -101,6 +101,7 @@ def test_an_empty_folder_makes_way_for_an_export(tmp_path: Path) -> None:
     assert (tmp_path / "export" / "config.json").read_bytes() == b"{}"
 
 
+@pytest.mark.posix
 def test_ctrl_break_stops_a_run_where_there_is_one() -> None:
     program = """
 import signal

@@ -101,7 +101,7 @@ class SignalInValidation(Callback):
 
     def on_validation_batch_start(self, trainer: Any, *args: Any) -> None:
         if trainer.global_rank == 1 and trainer.validating:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
 
 COLLECTIVES = (

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import os
 import shutil
 import signal
 import subprocess
@@ -62,7 +61,7 @@ class SignalAt(Callback):
 
     def on_before_zero_grad(self, trainer: L.Trainer, *args: Any) -> None:
         if trainer.global_step + 1 == self.step:
-            os.kill(os.getpid(), self.number)
+            signal.raise_signal(self.number)
 
 
 def options(sampling: str, validation: str, limits: str) -> dict[str, Any]:
@@ -174,7 +173,7 @@ class SignalInValidation(Callback):
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         if not trainer.sanity_checking and batch_idx == 0 and trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("validation", ["each epoch", "every 2 batches"])
@@ -366,8 +365,8 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     class Twice(Callback):
         def on_after_backward(self, trainer: L.Trainer, *args: Any) -> None:
             if trainer.global_step == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
     run = Run(tmp_path, **options("sequential", "no validation", "max_epochs"))
@@ -376,6 +375,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.posix
 def test_signals_to_the_command(begun: Path, tmp_path: Path) -> None:
     """In processes of their own: stopped with both signals, it goes on to the same end."""
     ends = []
