@@ -1,6 +1,7 @@
 """What the documents tell a reader to type works, and what they point to is there."""
 
 import importlib.util
+import inspect
 import os
 import re
 import shlex
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 from helpers.documents import ROOT, Shown, links, shown
 from helpers.running import charlm
+
+from charlm.model import CharLM
+from charlm.training.module import CharLMModule
 
 DOCUMENTS = ("README.md", "README.zh.md", "docs/pypi.md")
 
@@ -143,3 +147,17 @@ def test_every_decision_is_listed_dated_and_short() -> None:
         assert title.startswith("# ")
         assert re.match(r"20\d\d-\d\d-\d\d\. \*.+", dated), page
         assert len(text.splitlines()) <= 50
+
+
+@pytest.mark.parametrize("name", ["full.md", "full.html"])
+def test_the_commands_on_the_reports_page_name_what_is_there(name: str) -> None:
+    """The page may be older than a configuration's place, a program's or an option's name."""
+    text = (ROOT / "reports" / "exercises" / name).read_text(encoding="utf-8")
+    configs = set(re.findall(r"--config (\S+)", text))
+    assert all((ROOT / path).is_file() for path in configs), configs
+    modules = set(re.findall(r"python (?:-m )?(\S+) --only", text))
+    assert modules == {"scripts.report"}
+    options = set(re.findall(r"--model\.(\w+)", text))
+    known = {name for kind in (CharLM, CharLMModule) for name in inspect.signature(kind).parameters}
+    assert len(options) > 5
+    assert options <= known
