@@ -153,7 +153,7 @@ def test_every_decision_is_listed_dated_and_short() -> None:
 def test_the_commands_on_the_reports_page_name_what_is_there(name: str) -> None:
     """The page may be older than a configuration's place, a program's or an option's name."""
     text = (ROOT / "reports" / "exercises" / name).read_text(encoding="utf-8")
-    configs = set(re.findall(r"--config (\S+)", text))
+    configs = set(re.findall(r"--config ([\w/.-]+\w)", text))
     assert all((ROOT / path).is_file() for path in configs), configs
     modules = set(re.findall(r"python (?:-m )?(\S+) --only", text))
     assert modules == {"scripts.report"}

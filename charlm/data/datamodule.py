@@ -58,9 +58,9 @@ class CharDataModule(L.LightningDataModule):
         val_num_steps: the characters a held-out batch is cut into; doesn't change the result.
         fallback: the corpus to take when ``corpus`` is neither here nor to be downloaded.
         seed: of the epochs' offsets and orders.
-        allow_changed_corpus: go on from a checkpoint though it was trained on another text, whose
-            vocabulary is kept; in mid-epoch at the same batch, or if the text has fewer, with the next
-            epoch.
+        allow_changed_corpus: go on from a checkpoint although it was trained on another text; that
+            one's vocabulary is kept. In mid-epoch the next batch follows, or the next epoch where this
+            text has no more batches.
         base_vocabulary: encode by this one (``Vocabulary.config``), not by the text's own; what it
             lacks is read as ``<unk>``. On the command line, it is the checkpoint's.
 

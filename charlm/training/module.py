@@ -54,13 +54,13 @@ class CharLMModule(L.LightningModule):
         schedule_final: what the rate falls to, as a share of ``learning_rate``.
         lr_scheduler: in place of a schedule, a class path of ``torch.optim.lr_scheduler``.
         lr_scheduler_options: its arguments.
-        lr_scheduler_interval: what it is stepped once a: ``step`` or ``epoch`` (none: an epoch).
+        lr_scheduler_interval: how often it is stepped: once a ``step``, or an ``epoch`` (none: an epoch).
         lr_scheduler_monitor: the metric that ReduceLROnPlateau looks at (none: the validation loss,
             without validation the training loss).
-        ema_decay: where it isn't 0, validation, checkpoints and the trained model have an exponential
-            moving average of the weights, of which a step leaves this share as it is.
+        ema_decay: 0 for none; else validation, checkpoints and the trained model use an exponential
+            moving average of the weights, and each step keeps this share of it.
         weight_drop: probability with which, in training, a recurrent weight is zero for a window.
-        fresh_state: probability with which a lane begins a window from the zero state all the same.
+        fresh_state: probability with which a lane begins a window from zero instead of its carried state.
         dynamic_evaluation: ``segment``, ``rate`` and ``decay`` for ``charlm score --dynamic``, kept
             in the checkpoint.
         backprop_steps: through how many steps back-propagation goes, k2 of BPTT(k1, k2); none: a

@@ -22,8 +22,8 @@ class TextSamples(Callback):
     """Continue prefixes greedily, to TensorBoard's text tab and to the terminal.
 
     Args:
-        every_n_epochs: how often; 0 for never.
-        every_n_steps: how often in steps besides, since a large text has few epochs; 0 for never.
+        every_n_epochs: at the end of every so many epochs; 0 for never.
+        every_n_steps: also every so many steps, as a large text has few epochs; 0 for never.
         prefixes: what to continue; none: the book's two on its own text, else two passages of the
             training text (``charlm.text.prefixes``).
         num_chars: by how many characters.

@@ -21,7 +21,7 @@ class BestCheckpoint(ModelCheckpoint):
     ``last.ckpt``, and at the run's end.
 
     Args:
-        every_n_epochs: it is written by itself at the end of every so many epochs.
+        every_n_epochs: it is written at the end of every so many epochs, and with each last.ckpt.
     """
 
     def __init__(self, every_n_epochs: int = 1) -> None:
