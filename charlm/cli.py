@@ -11,11 +11,11 @@ import io
 import os
 import re
 import sys
-from argparse import ArgumentError
+from argparse import ArgumentError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from charlm import __version__
 from charlm.errors import Stopped, UserError, stopped_by_sigterm
@@ -173,18 +173,27 @@ def _with_named(given: list[str]) -> list[str]:
     return [*of_runs, *own]
 
 
+class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+    """jsonargparse's, which leaves the lines of a description, and so its examples, as they are."""
+
+
 def _call(function: Callable[..., None], program: str, given: list[str]) -> None:
     """Call a function with the options on the command line.
 
     A bool's option needs no value to mean true; a list's option is given once for each of its items;
     the values of ``*name`` are given without an option.
     """
-    parser = ArgumentParser(prog=program, exit_on_error=False)
+    documented = parse_docstring(function.__doc__ or "")
+    parser = ArgumentParser(
+        prog=program,
+        exit_on_error=False,
+        description=documented.long_description,
+        formatter_class=HelpFormatter,
+    )
     parameters = inspect.signature(function).parameters
     repeated: set[str | int] = {n for n, p in parameters.items() if p.annotation == list[str]}
     parser.add_function_arguments(function, skip=repeated)
-    documented = parse_docstring(function.__doc__ or "").params
-    described = {each.arg_name: each.description for each in documented}
+    described = {each.arg_name: each.description for each in documented.params}
     for option in repeated:
         told = described[str(option)]
         parser.add_argument(f"--{option}", action="append", type=str, default=[], help=told)

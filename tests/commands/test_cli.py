@@ -265,6 +265,10 @@ def test_the_help_of_a_command_tells_of_each_thing_it_takes(command: str) -> Non
     assert "required" not in text.partition("positional arguments:")[2].partition("options:")[0]
 
 
+def test_the_help_of_a_sweep_tells_how_a_range_is_written() -> None:
+    assert "Ranges are uniform(A, B), log(A, B)," in charlm("sweep", "--help").out
+
+
 def test_the_help_of_fit_documents_the_data() -> None:
     outcome = charlm("fit", "--help")
     assert outcome.code == 0
