@@ -176,7 +176,7 @@ def _opened(path: str) -> Iterator[tuple[str, io.BufferedReader]]:
             raise UserError("There is no standard input to read: name a file.")
         if sys.stdin.isatty():
             print("Type a text; end it with Ctrl-D (on Windows Ctrl-Z).", file=sys.stderr)
-        reader: Any = io.BufferedReader(sys.stdin.buffer)  # type: ignore[type-var]
+        reader: Any = io.BufferedReader(sys.stdin.buffer)
         try:
             yield from _uncompressed(reader, "standard input")
         finally:

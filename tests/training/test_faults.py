@@ -439,13 +439,14 @@ def test_ctrl_c_before_the_first_batch(novel: str, tmp_path: Path) -> None:
     assert "Traceback" not in outcome.err
 
 
+def strike(*arguments: Any) -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
 @pytest.mark.parametrize(
     "place", ["charlm.training.callbacks.HyperParameters.setup", "charlm.data.datamodule.read_text"]
 )
 def test_sigterm_before_the_first_batch(novel: str, tmp_path: Path, place: str) -> None:
-    def strike(*arguments: Any) -> None:
-        signal.raise_signal(signal.SIGTERM)
-
     with mock.patch(place, strike):
         outcome = fit(tmp_path, "--config", CONFIGS / "debug.yaml")
     assert (outcome.code, outcome.err) == (143, "charlm: Stopped by SIGTERM.\n")
@@ -455,7 +456,7 @@ def test_sigterm_before_the_first_batch(novel: str, tmp_path: Path, place: str) 
 def test_sigterm_as_lightning_tries_validation_out(tmp_path: Path) -> None:
     with mock.patch(
         "charlm.training.module.CharLMModule.validation_step",
-        lambda *_: signal.raise_signal(signal.SIGTERM),
+        strike,
     ):
         outcome = fit(tmp_path, "--config", CONFIGS / "debug.yaml", *SMALL)
     assert (outcome.code, outcome.err) == (143, "charlm: Stopped by SIGTERM.\n")

@@ -10,7 +10,6 @@ from lightning.pytorch.plugins import CheckpointIO
 from charlm.checkpoint import read
 from charlm.text.files import atomic_writer
 
-
 # By this name Lightning hands the weights from the processes of ddp_spawn and ddp_notebook to theirs.
 OF_LAUNCHER = ".temp.ckpt"
 
