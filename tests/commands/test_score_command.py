@@ -398,6 +398,7 @@ def test_sigterm_leaves_nothing_half_written(
     def strike(*arguments: object) -> None:
         signal.raise_signal(signal.SIGTERM)
 
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # of an earlier test's run
     monkeypatch.setattr(score_command, "page", strike)
     (tmp_path / "pages").mkdir()
     page = tmp_path / "pages" / "page.html"

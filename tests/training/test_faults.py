@@ -439,10 +439,17 @@ def test_ctrl_c_before_the_first_batch(novel: str, tmp_path: Path) -> None:
     assert "Traceback" not in outcome.err
 
 
-def strike(*arguments: Any) -> None:
+def strike(*arguments: Any, **options: Any) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
+@pytest.fixture
+def unhandled() -> None:
+    """As in a process of its own: a run that failed in this one may have left a handler."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.mark.usefixtures("unhandled")
 @pytest.mark.parametrize(
     "place", ["charlm.training.callbacks.HyperParameters.setup", "charlm.data.datamodule.read_text"]
 )
@@ -453,6 +460,7 @@ def test_sigterm_before_the_first_batch(novel: str, tmp_path: Path, place: str) 
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.usefixtures("unhandled")
 def test_sigterm_as_lightning_tries_validation_out(tmp_path: Path) -> None:
     with mock.patch(
         "charlm.training.module.CharLMModule.validation_step",
