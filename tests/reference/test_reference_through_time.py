@@ -4,7 +4,6 @@ T time steps · B lanes · I input size · H hidden size
 """
 # ruff: noqa: E741 - I is the input size.
 
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -19,9 +18,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from charlm.reference import RNN, bptt, rtrl, truncated_bptt, unroll
+from scripts.benchmarks import rtrl_cost
 
-SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "benchmarks" / "rtrl_cost.py"
-COST = runpy.run_path(str(SCRIPT))
+ROOT = Path(__file__).parent.parent.parent
 sizes = st.integers(1, 5)
 seeds = st.integers(0, 99)
 
@@ -63,30 +62,39 @@ class Counted(np.ndarray):
 
 @pytest.mark.parametrize(("T", "B", "I", "H"), [(1, 1, 1, 1), (3, 2, 4, 5), (2, 3, 5, 2)])
 def test_the_cost_formulae_count_what_is_computed(T: int, B: int, I: int, H: int) -> None:
-    cell, x_TBI, d_outputs_TBH = COST["problem"](T, B, I, H)
+    cell, x_TBI, d_outputs_TBH = rtrl_cost.problem(T, B, I, H)
     for key, value in cell.parameters.items():
         setattr(cell, key, value.view(Counted))
 
     Counted.multiply_adds = 0
     bptt(cell, unroll(cell, x_TBI), d_outputs_TBH)
-    assert Counted.multiply_adds == COST["bptt_multiply_adds"](T, B, I, H)
+    assert Counted.multiply_adds == rtrl_cost.bptt_multiply_adds(T, B, I, H)
 
     Counted.multiply_adds = 0
     rtrl(cell, x_TBI, None, d_outputs_TBH)
-    assert Counted.multiply_adds == COST["rtrl_multiply_adds"](T, B, I, H)
+    assert Counted.multiply_adds == rtrl_cost.rtrl_multiply_adds(T, B, I, H)
 
 
 def test_rtrl_costs_the_square_of_bptt() -> None:
     """For large H, twice as many hidden units: 4 times BPTT's multiply-adds, 16 times RTRL's."""
     for name, factor in (("bptt_multiply_adds", 4), ("rtrl_multiply_adds", 16)):
-        cost = COST[name]
+        cost = getattr(rtrl_cost, name)
         assert cost(1, 1, 1, 2000) / cost(1, 1, 1, 1000) == pytest.approx(factor, rel=0.01)
 
 
 def test_the_script_prints_a_row_for_each_size() -> None:
-    command = [sys.executable, str(SCRIPT), "--hidden-sizes", "2", "3", "--num-steps", "4"]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.benchmarks.rtrl_cost",
+        "--hidden-sizes",
+        "2",
+        "3",
+        "--num-steps",
+        "4",
+    ]
     printed = subprocess.run(
-        [*command, "--input-size", "2"], check=True, capture_output=True, text=True
+        [*command, "--input-size", "2"], check=True, capture_output=True, text=True, cwd=ROOT
     ).stdout.splitlines()
     assert printed[0].startswith("4 steps, 1 lanes, 2 inputs")
     assert [row.split()[:4] for row in printed[2:]] == [

@@ -99,7 +99,10 @@ def test_processes_load_a_module_while_this_one_does_something_else(tasks: Path)
         assert len(list(tasks.glob("loaded-*"))) in (1, 2)
     # A mistake that is found meanwhile ends it.
     with pytest.raises(UserError, match="a mistake"), Engine(2) as engine:
+        earlier = set(tasks.glob("loaded-*"))
         engine.load("loaded")
+        while set(tasks.glob("loaded-*")) == earlier:  # one has begun, and takes a second
+            time.sleep(0.01)
         raise UserError("a mistake")
 
 
