@@ -22,7 +22,7 @@ from charlm.training.logger import LOG_FOLDER, RunLogger, log_folder
 from charlm.training.module import CharLMModule
 from charlm.training.options import ConfigParser, ResumingCLI, SaveConfig, check_serialised
 from charlm.training.resume.compatibility import check_data, check_model
-from charlm.training.resume.limits import reached_limit, why_it_ended
+from charlm.training.resume.limits import NOTHING_TRAINED, reached_limit, why_it_ended
 from charlm.training.trainer import DEFAULTS, check_callbacks, make_trainer, quiet_lightning
 
 COMMANDS = ("fit", "validate", "test")
@@ -108,6 +108,10 @@ class CharLMCLI(ResumingCLI):
             raise
         if reason := why_it_ended(self.trainer):
             tell(reason)
+        elif self.trainer.progress_bar_callback is None and (
+            self.trainer.global_step == self.resumed_step
+        ):
+            tell(NOTHING_TRAINED)  # else the bar has said so
 
     def _goes_on(self) -> bool:
         """Whether anything is left to train after the checkpoint; nothing is written before.

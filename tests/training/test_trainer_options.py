@@ -68,7 +68,11 @@ def test_a_run_by_the_clock_that_is_over_says_so(tmp_path: Path) -> None:
 
 
 def test_a_run_that_trains_nothing_says_so(tmp_path: Path) -> None:
-    assert "nothing was trained" in fit(tmp_path, "--trainer.limit_train_batches", 0).err
+    nothing = ("--trainer.limit_train_batches", 0)
+    assert fit(tmp_path, *nothing).err.count("nothing was trained") == 1
+    no_bar = ("--trainer.enable_progress_bar", "false")
+    assert fit(tmp_path, *nothing, *no_bar).err.count("nothing was trained") == 1
+    assert "nothing" not in fit(tmp_path, "--trainer.max_epochs", 1, *no_bar).err
 
 
 @pytest.mark.parametrize("command", ["validate", "test"])

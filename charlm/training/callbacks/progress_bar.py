@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
 from charlm.training.callbacks.throughput import Throughput
+from charlm.training.resume.limits import NOTHING_TRAINED
 from charlm.training.watching import merely_watching
 
 COUNTS = "{n_fmt}/{total_fmt} steps [{elapsed}<{remaining}{postfix}]"
@@ -92,10 +93,7 @@ class RunProgressBar(ProgressBar):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # As where a Trainer that has reached its last epoch is to train once more.
         if self._enabled and not self._has_trained:
-            self.print(
-                "charlm: nothing was trained: look at trainer.max_epochs, max_steps and "
-                "limit_train_batches."
-            )
+            self.print(f"charlm: {NOTHING_TRAINED}")
 
     def _take_metrics(self, trainer: L.Trainer) -> None:
         self._metrics |= trainer.callback_metrics

@@ -6,6 +6,10 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
+NOTHING_TRAINED = (
+    "nothing was trained: look at trainer.max_epochs, max_steps and limit_train_batches."
+)
+
 
 def reached_limit(trainer: L.Trainer, checkpoint: dict[str, Any]) -> str | None:
     """The limit that a checkpoint's run has reached already, by its option; none: it can go on."""
