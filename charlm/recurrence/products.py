@@ -17,8 +17,9 @@ HAS_ONEDNN = (
     and torch.backends.cpu.get_cpu_capability() == "AVX512"
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
-# In multiply-adds: a smaller product isn't worth the 10 µs that a call of oneDNN costs.
-LEAST = 2**20
+# In multiply-adds: a smaller product isn't worth the 10 µs that a call of oneDNN costs, and the sum
+# that ``torch.addmm`` does on the way. [32, 256] × [256, 256] has half as many.
+LEAST = 2**22
 
 
 def mm(left: Tensor, right: Tensor) -> Tensor:

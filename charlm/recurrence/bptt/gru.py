@@ -84,21 +84,21 @@ class ResetAfter(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         T, B, H = len(x_TBG), *hidden_BH.shape
         h_TBH, after_TBH = states(hidden_BH, T, begins_TB1)
-        n_TBH = x_TBG.new_empty(T, B, H)
-        x_TBG = x_TBG.detach()  # each step turns its own (x_r, x_z, x_n) into (r, z, q)
-        rz, q_and_x_n, n = steps(x_TBG[:, :, : 2 * H], x_TBG[:, :, 2 * H :], n_TBH)
-        (r, z, _), (h, after) = steps(*blocks(x_TBG, 3)), steps(h_TBH, after_TBH)
+        # What the product is added to: with b_hn in x_n's place, each step turns it into (r, z, q).
+        gates_TBG = x_TBG.detach()
+        n_TBH = gates_TBG[:, :, 2 * H :].clone(memory_format=torch.contiguous_format)
+        gates_TBG[:, :, 2 * H :] = bias_hn
+        gates, rz, n = steps(gates_TBG, gates_TBG[:, :, : 2 * H], n_TBH)
+        (r, z, q), (h, after) = steps(*blocks(gates_TBG, 3)), steps(h_TBH, after_TBH)
         by_weight_t = By(weight_hh.t(), hidden_BH)
         for t in range(T):
             if begins_TB1 is not None and t:
                 cut(begins_TB1[t], after[t - 1], out=h[t])
-            product = by_weight_t.mm(h[t])
-            rz[t].add_(product[:, : 2 * H]).sigmoid_()
-            q = product[:, 2 * H :].add_(bias_hn)
-            tanh_(torch.addcmul(q_and_x_n[t], r[t], q, out=n[t]))
-            q_and_x_n[t].copy_(q)
+            by_weight_t.addmm(gates[t], h[t], out=gates[t])
+            rz[t].sigmoid_()
+            tanh_(n[t].addcmul_(r[t], q[t]))
             torch.lerp(n[t], h[t], z[t], out=after[t])  # n + z * (h - n)
-        ctx.save_for_backward(h_TBH, x_TBG, n_TBH, weight_hh, begins_TB1)
+        ctx.save_for_backward(h_TBH, gates_TBG, n_TBH, weight_hh, begins_TB1)
         # The final state is a copy, so that to carry it isn't to carry the whole buffer.
         return after_TBH, after[-1].clone()
 
