@@ -164,7 +164,9 @@ class CharLM(nn.Module):
         read = self.output_dropout(read)
         # As the recurrence's products: the same up to rounding.
         by_hand = self.backend in ("auto", "bptt")
-        logits_TBV = linear(self.output, read) if by_hand else self.output(read)
+        logits_TBV = (
+            linear(read, self.output.weight, self.output.bias) if by_hand else self.output(read)
+        )
         return logits_TBV, tuple(new_state)
 
 

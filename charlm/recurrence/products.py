@@ -9,8 +9,11 @@ torch 2.13). Both give the same up to rounding. Of the products here autograd re
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from charlm.cells import Cell
 
 HAS_ONEDNN = (
     torch.backends.mkldnn.is_available()
@@ -55,13 +58,46 @@ class By:
         return torch.add(addend, _onednn(left, self.weight), out=out)
 
 
-def linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
-    """What ``layer(inputs)`` gives; it can be differentiated once."""
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What ``torch.nn.functional.linear`` gives; it can be differentiated once."""
     rows = inputs.flatten(0, -2)
-    if torch.is_autocast_enabled(inputs.device.type) or not _is_for_onednn(rows, layer.weight):
-        return layer(inputs)
-    outputs: Tensor = _Linear.apply(rows, layer.weight, layer.bias)
+    if torch.is_autocast_enabled(inputs.device.type) or not _is_for_onednn(rows, weight):
+        return F.linear(inputs, weight, bias)
+    outputs: Tensor = _Linear.apply(rows, weight, bias)
     return outputs.unflatten(0, inputs.shape[:-1])
+
+
+def project(cell: Cell, inputs: Tensor) -> Tensor:
+    """What ``cell.project(inputs)`` gives, of a cell whose ``project`` is that of ``Cell``."""
+    if inputs.dtype != torch.long:
+        return linear(inputs, cell.weight_ih, cell.bias)
+    device = inputs.device.type
+    if torch.is_autocast_enabled(device) and cell.has_weight_hh:
+        table_VG = cell.weight_ih.t().contiguous() + cell.bias
+        gathered: Tensor = _Gather.apply(table_VG, inputs, torch.get_autocast_dtype(device))
+        return gathered
+    return cell.project(inputs)
+
+
+class _Gather(torch.autograd.Function):
+    """(table [V, G], ids [...], a type) -> its rows [..., G] in that type.
+
+    In half precision a gather reads and writes half as much; the gradients' sum is in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table_VG: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.num_rows, ctx.dtype = len(table_VG), table_VG.dtype
+        return F.embedding(ids, table_VG.to(dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_rows: Tensor) -> tuple[Tensor, None, None]:
+        (ids,) = ctx.saved_tensors
+        d_rows = d_rows.to(ctx.dtype)
+        d_table_VG = torch.ops.aten.embedding_dense_backward(d_rows, ids, ctx.num_rows, -1, False)
+        return d_table_VG, None, None
 
 
 class _Linear(torch.autograd.Function):
@@ -76,7 +112,12 @@ class _Linear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_outputs_NO: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         inputs_NI, weight = ctx.saved_tensors
-        return mm(d_outputs_NO, weight), mm(d_outputs_NO.t(), inputs_NI), d_outputs_NO.sum(0)
+        # oneDNN lays out the left one anew: that is the narrower one.
+        if len(weight) > weight.shape[1]:
+            d_weight = mm(inputs_NI.t(), d_outputs_NO).t()
+        else:
+            d_weight = mm(d_outputs_NO.t(), inputs_NI)
+        return mm(d_outputs_NO, weight), d_weight, d_outputs_NO.sum(0)
 
 
 def _is_for_onednn(left: Tensor, right: Tensor) -> bool:

@@ -85,7 +85,7 @@ def test_the_output_layers_product_and_its_gradients(lay: Layout) -> None:
         d_outputs = torch.randn(T, B, outer)
         wanted = [inputs, *layer.parameters()]
         expected = torch.autograd.grad(layer(inputs), wanted, d_outputs)
-        outputs = products.linear(layer, inputs)
+        outputs = products.linear(inputs, layer.weight, layer.bias)
         assert "_Linear" in type(outputs.grad_fn.next_functions[0][0]).__name__  # type: ignore[union-attr]
         torch.testing.assert_close(outputs, layer(inputs))
         torch.testing.assert_close(torch.autograd.grad(outputs, wanted, d_outputs), expected)
@@ -95,7 +95,7 @@ def test_the_output_layers_product_and_its_gradients(lay: Layout) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 def test_another_type_is_left_to_the_layer_itself(dtype: torch.dtype) -> None:
     layer, inputs = torch.nn.Linear(3, 2, dtype=dtype), torch.randn(4, 5, 3, dtype=dtype)
-    assert torch.equal(products.linear(layer, inputs), layer(inputs))
+    assert torch.equal(products.linear(inputs, layer.weight, layer.bias), layer(inputs))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)

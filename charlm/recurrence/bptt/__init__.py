@@ -18,6 +18,7 @@ from charlm.cells import GRU, LSTM, RNN, Cell, State
 from charlm.recurrence import documents
 from charlm.recurrence.bptt import gru, lstm, rnn
 from charlm.recurrence.precision import mixed
+from charlm.recurrence.products import project
 
 # Exactly these classes: (the cell, its ``project``ed inputs x [T, B, G·H], which may be overwritten,
 # the state before) -> the outputs [T, B, H] and the state after, all in the type of x.
@@ -48,7 +49,7 @@ def unroll(
     """
     if begins_TB is not None and type(cell) not in WITH_DOCUMENTS:
         return documents.unroll(unroll, cell, inputs, state, begins_TB)
-    x_TBG, state = mixed(cell, cell.project(inputs), state)
+    x_TBG, state = mixed(cell, project(cell, inputs), state)
     if begins_TB is None:
         return UNROLLS[type(cell)](cell, x_TBG, state)
     return WITH_DOCUMENTS[type(cell)](cell, x_TBG, state, begins_TB.unsqueeze(2))

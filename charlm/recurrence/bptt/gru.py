@@ -82,7 +82,7 @@ class ResetAfter(torch.autograd.Function):
         bias_hn: Tensor,
         begins_TB1: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        T, B, H = len(x_TBG), *hidden_BH.shape
+        T, H = len(x_TBG), hidden_BH.shape[1]
         h_TBH, after_TBH = states(hidden_BH, T, begins_TB1)
         # What the product is added to: with b_hn in x_n's place, each step turns it into (r, z, q).
         gates_TBG = x_TBG.detach()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from charlm.cells import RGLRU, Cell, MinGRU, MinLSTM, State
 from charlm.recurrence.precision import mixed
+from charlm.recurrence.products import project
 from charlm.recurrence.scan import linear, min_gru, rg_lru
 
 # Exactly these classes: (the cell, its ``project``ed inputs x [T, B, G·H], the state before, where
@@ -33,5 +34,5 @@ def unroll(
 
     Args and returns: see ``charlm.recurrence.eager``.
     """
-    x_TBG, state = mixed(cell, cell.project(inputs), state)
+    x_TBG, state = mixed(cell, project(cell, inputs), state)
     return UNROLLS[type(cell)](cell, x_TBG, state, begins_TB)
