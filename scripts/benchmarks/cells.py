@@ -3,7 +3,8 @@
 Each cell, in two layers of such a size that the network has about as many parameters as any other,
 trains for as many seconds of one thread's time: once on a novel, of whose last tenth it then
 predicts each character, and once on the copy task, where it says a word of three letters again
-after so many dots. All take the same recipe: AdamW, its rate warmed up and let down over the time.
+after so many dots. The recipe is AdamW, its rate warmed up and let down over the time. Each cell has
+the start and the rate that are best for it on the last tenth of the training text (``--choose``).
 
     N characters of a text · T time steps · B lanes · V vocabulary
 """
@@ -14,7 +15,8 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,19 +39,46 @@ from scripts.report.copying import LETTERS, WORD, task, word
 B, T = 32, 64
 LAGS = (10, 30, 100)  # dots
 COPIES = Vocabulary([*LETTERS, ".", "?"])
-RATE, WARM_UP = 5e-3, 0.05
+WARM_UP = 0.05
+SEED_TO_CHOOSE_BY = 100
+
+
+class Recipe(NamedTuple):
+    """How a cell is trained: how its weights are drawn, and AdamW's highest rate."""
+
+    initialisation: str
+    rate: float
+
+
+CANDIDATES = [
+    Recipe(initialisation, rate)
+    for initialisation in ("uniform", "orthogonal")
+    for rate in (3e-3, 1e-2, 3e-2)
+]
+# Chosen among these by ``--choose``, for the novel and for the copy task.
+RECIPES: dict[str, tuple[Recipe, Recipe]] = {
+    "rnn": (Recipe("uniform", 0.003), Recipe("orthogonal", 0.003)),
+    "gru": (Recipe("orthogonal", 0.03), Recipe("uniform", 0.01)),
+    "lstm": (Recipe("orthogonal", 0.03), Recipe("uniform", 0.01)),
+    "min_gru": (Recipe("orthogonal", 0.03), Recipe("uniform", 0.03)),
+    "min_lstm": (Recipe("orthogonal", 0.03), Recipe("orthogonal", 0.03)),
+    "rg_lru": (Recipe("uniform", 0.01), Recipe("orthogonal", 0.03)),
+    "mogrifier_lstm": (Recipe("orthogonal", 0.03), Recipe("uniform", 0.03)),
+    "layer_norm_lstm": (Recipe("uniform", 0.03), Recipe("uniform", 0.01)),
+    "slstm": (Recipe("orthogonal", 0.03), Recipe("uniform", 0.01)),
+}
 
 Network = Callable[[Tensor], tuple[Tensor, ModelState]]
 
 
-def of_about(parameters: int, cell: str, vocab_size: int) -> CharLM:
+def of_about(parameters: int, cell: str, initialisation: str, vocab_size: int) -> CharLM:
     """Two layers of a cell, as wide as that many parameters allow."""
 
     def size(model: CharLM) -> int:
         return sum(parameter.numel() for parameter in model.parameters())
 
     def model(width: int) -> CharLM:
-        return CharLM(vocab_size, [width, width], cell, initialisation="uniform")
+        return CharLM(vocab_size, [width, width], cell, initialisation=initialisation)
 
     width = 8
     while size(model(width + 8)) <= parameters:
@@ -57,15 +86,14 @@ def of_about(parameters: int, cell: str, vocab_size: int) -> CharLM:
     return model(width)
 
 
-def train(model: CharLM, windows: Iterator[Tensor], seconds: float) -> int:
+def train(model: CharLM, rate: float, windows: Iterator[Tensor], seconds: float) -> int:
     """How many characters were learned from in so many seconds of this process's time."""
-    optimizer = optimiser("adamw", model, RATE, {})
+    optimizer = optimiser("adamw", model, rate, {})
     state: ModelState | None = None
     start, characters = time.process_time(), 0
     while (share := (time.process_time() - start) / seconds) < 1:
-        rate = RATE * min(share / WARM_UP, 0.5 * (1 + math.cos(math.pi * share)))
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * min(share / WARM_UP, 0.5 * (1 + math.cos(math.pi * share)))
         ids_TB = next(windows)
         logits_TBV, state = model(ids_TB[:-1], state)
         state = detach(state)
@@ -111,29 +139,52 @@ def copied(model: Network, lag: int, random: np.random.Generator, num_words: int
     return (guesses_TB[-WORD:] == ids_TB[-WORD:]).double().mean().item()
 
 
-def row(
-    cell: str, seed: int, parameters: int, seconds: float, copy_seconds: float
+def on_novel(
+    cell: str, recipe: Recipe, seed: int, parameters: int, seconds: float, choosing: bool = False
 ) -> dict[str, Any]:
-    """What one cell does with one seed."""
+    """Train on the novel, and predict its last tenth; to choose a recipe, the tenth before that."""
     torch.manual_seed(seed)
     novel = encode_corpus("time-machine", None, "book", None)
-    held_out = len(novel.ids) // 10
-    model = of_about(parameters, cell, len(novel.vocabulary))
-    characters = train(model, lanes(novel.ids[:-held_out]), seconds)
-    random = np.random.default_rng(seed)
-    copier = of_about(parameters, cell, len(COPIES))
-    train(copier, lanes(COPIES.encode(copy_text(random, 10_000))), copy_seconds)
+    tenth = len(novel.ids) // 10
+    ids_N = novel.ids[:-tenth] if choosing else novel.ids
+    model = of_about(parameters, cell, recipe.initialisation, len(novel.vocabulary))
+    characters = train(model, recipe.rate, lanes(ids_N[:-tenth]), seconds)
     return {
-        "cell": cell,
-        "seed": seed,
         "hidden_size": model.cells[0].hidden_size,
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": seconds,
-        "copy_seconds": copy_seconds,
         "characters_per_second": characters / seconds,
-        "bits_per_character": held_out_bits(model, novel.ids[-held_out:]),
-        **{f"copied_{lag}": copied(copier, lag, random) for lag in LAGS},
+        "bits_per_character": held_out_bits(model, ids_N[-tenth:]),
     }
+
+
+def on_copies(
+    cell: str, recipe: Recipe, seed: int, parameters: int, seconds: float
+) -> dict[str, Any]:
+    """Train on the copy task, and copy other words."""
+    torch.manual_seed(seed)
+    random = np.random.default_rng(seed)
+    model = of_about(parameters, cell, recipe.initialisation, len(COPIES))
+    text = lanes(COPIES.encode(copy_text(random, 10_000)))
+    characters = train(model, recipe.rate, text, seconds)
+    shares = {f"copied_{lag}": copied(model, lag, random) for lag in LAGS}
+    return {"copy_seconds": seconds, "copy_characters_per_second": characters / seconds, **shares}
+
+
+def choose(cell: str, parameters: int, seconds: float, copy_seconds: float) -> tuple[Recipe, ...]:
+    """The best recipe for the novel, and for the copy task, by a seed that isn't reported."""
+
+    def bits(recipe: Recipe) -> float:
+        row = on_novel(cell, recipe, SEED_TO_CHOOSE_BY, parameters, seconds, choosing=True)
+        say(f"  {recipe}: {row['bits_per_character']:.3f} bits")
+        return float(row["bits_per_character"])
+
+    def shares(recipe: Recipe) -> float:
+        row = on_copies(cell, recipe, SEED_TO_CHOOSE_BY, parameters, copy_seconds)
+        say(f"  {recipe}: " + ", ".join(f"{row[f'copied_{lag}']:.0%}" for lag in LAGS))
+        return sum(float(row[f"copied_{lag}"]) for lag in LAGS)
+
+    return min(CANDIDATES, key=bits), max(CANDIDATES, key=shares)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -176,18 +227,39 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--parameters", type=count, default=100_000, help="at most, of a network")
     parser.add_argument("--seconds", type=amount, default=16, help="to train on the novel")
     parser.add_argument("--copy_seconds", type=amount, default=16, help="to train on the copy task")
+    parser.add_argument("--choose", action="store_true", help="try recipes, and say the best")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    novel, copies = (
+        (options.parameters, options.seconds),
+        (options.parameters, options.copy_seconds),
+    )
+    if options.choose:
+        for cell in options.cells:
+            say(cell)
+            print(f"    {cell!r}: {choose(cell, *novel, options.copy_seconds)},", flush=True)
+        return
     rows = []
     for seed in range(options.seeds):  # a slow hour slows all cells
         for cell in options.cells:
             say(f"{cell}, seed {seed}")
-            budget = (options.parameters, options.seconds, options.copy_seconds)
-            rows.append(row(cell, seed, *budget))
+            for_novel, for_copies = RECIPES[cell]
+            rows.append(
+                {
+                    "cell": cell,
+                    "seed": seed,
+                    **on_novel(cell, for_novel, seed, *novel),
+                    **on_copies(cell, for_copies, seed, *copies),
+                }
+            )
+            if options.json is not None:
+                write(rows, options.json)
     print(table(rows))
-    if options.json is not None:
-        with atomic_writer(options.json) as file:
-            file.write(json.dumps(results.with_machine(rows), indent=1).encode() + b"\n")
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    with atomic_writer(path) as file:
+        file.write(json.dumps(results.with_machine(rows), indent=1).encode() + b"\n")
 
 
 if __name__ == "__main__":
