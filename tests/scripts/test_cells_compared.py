@@ -15,7 +15,7 @@ from scripts.benchmarks import cells
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_networks_have_about_as_many_parameters(cell: str) -> None:
-    model = cells.of_about(20_000, cell, 28)
+    model = cells.of_about(20_000, cell, "uniform", 28)
     assert 14_000 < sum(parameter.numel() for parameter in model.parameters()) <= 20_000
 
 
@@ -28,6 +28,20 @@ def test_only_who_remembers_the_word_says_it_again(reach: int, share: float) -> 
 
     random = np.random.default_rng(0)
     assert cells.copied(says_again, 10, random) == pytest.approx(share, abs=0.05 * (share < 1))
+
+
+def test_the_better_recipe_for_the_novel_is_chosen(novel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    none_learned, learned = cells.Recipe("uniform", 1e-9), cells.Recipe("uniform", 3e-3)
+    monkeypatch.setattr(cells, "CANDIDATES", [none_learned, learned])
+    for_novel, _ = cells.choose("gru", 5_000, 0.5, 0.1)
+    assert for_novel == learned
+
+
+def test_every_cell_has_a_recipe_among_the_candidates() -> None:
+    assert list(cells.RECIPES) == list(CELLS)
+    assert {recipe for recipes in cells.RECIPES.values() for recipe in recipes} <= set(
+        cells.CANDIDATES
+    )
 
 
 def test_each_cell_has_its_row_and_its_line(
