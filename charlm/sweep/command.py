@@ -74,18 +74,19 @@ def sweep(
         space.grid()
     base = None if config is None else str(find(config).resolve())
 
-    # Not before: the command's help, and its mistakes, don't wait for torch.
-    from charlm.sweep.checking import check
+    # Not before: the command's help, and its mistakes, don't wait for it.
     from charlm.sweep.engine import Engine
-    from charlm.sweep.screen import Screen
-    from charlm.sweep.study import begin, search
-    from charlm.sweep.trial import Plan
 
     root = folder.resolve()
     try:
         with Engine(jobs, scheduler) as engine:
             engine.load("charlm.sweep.trial")
-            check(base, space, needs_test=fresh_seeds > 0)
+            # Meanwhile, since it takes a second. Torch is loaded by those alone that train.
+            from charlm.sweep.plan import Plan
+            from charlm.sweep.screen import Screen
+            from charlm.sweep.study import begin, search
+
+            list(engine.do("charlm.sweep.checking:check", [(base, space, fresh_seeds > 0)]))
             with locked(root):
                 url = storage or f"sqlite:///{root / 'sweep.db'}"
                 plan = Plan(base, space, seeds, sampler, halving, str(root), url, folder.name)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import pkgutil
 import signal
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from joblib.externals.loky import get_reusable_executor
 from charlm.errors import Stopped, UserError
 
 SECONDS_TO_CONNECT = 5
+Function = Callable[..., Any] | str
 # So often in a row processes may be lost before a single task is done.
 MAX_LOST = 3
 STOPPED = "stopped"
@@ -96,10 +98,12 @@ class Engine:
         with warnings.catch_warnings(action="ignore"):  # joblib's, that it is too early
             self._loading.close()
 
-    def do(
-        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
-    ) -> Iterator[tuple[int, Any]]:
+    def do(self, function: Function, tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Call a function with each task's arguments.
+
+        Args:
+            function: or its name, such as ``package.module:function``, by which only the process
+                that calls it loads the module.
 
         Returns:
             The tasks' places and results, as they come. A task whose process was lost is done anew.
@@ -131,7 +135,7 @@ class Engine:
             raise KeyboardInterrupt
 
     def _once(
-        self, function: Callable[..., Any], tasks: dict[int, tuple[Any, ...]]
+        self, function: Function, tasks: dict[int, tuple[Any, ...]]
     ) -> Iterator[tuple[int, Any]]:
         for _ in self._loading:
             pass
@@ -176,14 +180,15 @@ def _load(module: str) -> None:
 def _in_worker(
     parent: tuple[int, Path] | None,
     place: int,
-    function: Callable[..., Any],
+    function: Function,
     task: tuple[Any, ...],
 ) -> tuple[int, Any]:
     if parent is not None:
         prepare(*parent)
+    call = pkgutil.resolve_name(function) if isinstance(function, str) else function
     with ONE_AT_A_TIME:
         try:
-            return place, function(*task)
+            return place, call(*task)
         except (Stopped, KeyboardInterrupt):
             return place, STOPPED
 

@@ -10,9 +10,8 @@ from optuna.trial import TrialState
 
 from charlm.errors import UserError
 from charlm.sweep.engine import Engine, WorkerLost
-from charlm.sweep.running import fit_and_test
+from charlm.sweep.plan import Plan, options_of
 from charlm.sweep.space import plain
-from charlm.sweep.trial import Plan, options_of
 from charlm.text.files import atomic_writer
 
 # Fewer trials say nothing of what mattered.
@@ -46,8 +45,8 @@ def fresh_figures(
     """Train the best trial's options anew, with seeds that the search didn't use.
 
     Returns:
-        See ``fit_and_test``, by seed; kept in the study, so that no run is done twice. One that was
-        stopped goes on.
+        See ``charlm.sweep.running.fit_and_test``, by seed; kept in the study, so that no run is
+        done twice. One that was stopped goes on.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -64,7 +63,7 @@ def fresh_figures(
     folder = Path(plan.folder) / "best"
     tasks = [(plan.config, options, seed, folder / f"seed-{seed}", goes_on) for seed in left]
     try:
-        for _, figures in engine.do(fit_and_test, tasks):
+        for _, figures in engine.do("charlm.sweep.running:fit_and_test", tasks):
             known[str(figures["seed"])] = figures
             study.set_user_attr(key, known)
     except WorkerLost as error:

@@ -8,9 +8,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from charlm.sweep.engine import Engine
 from charlm.sweep.outcome import best_yaml, fresh_figures, importances, mean_and_spread, picture
+from charlm.sweep.plan import SENTENCE, Plan
 from charlm.sweep.space import Space
 from charlm.sweep.study import done
-from charlm.sweep.trial import SENTENCE, Plan
 
 WIDTH = 12
 

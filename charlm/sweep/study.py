@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from charlm.errors import UserError
 from charlm.sweep.engine import Engine, WorkerLost
-from charlm.sweep.trial import KILLED, SENTENCE, Plan, again, database, do_trial
+from charlm.sweep.plan import KILLED, SENTENCE, Plan, again, database
 
 
 def begin(plan: Plan, trials: int | None) -> int:
@@ -88,7 +88,7 @@ def search(
     while (left := trials - len(done(study))) > 0:
         try:
             tasks = [(plan, f"{len(study.trials)}-{place}") for place in range(left)]
-            for _, number in engine.do(do_trial, tasks):
+            for _, number in engine.do("charlm.sweep.trial:do_trial", tasks):
                 tell(study.get_trials(deepcopy=False)[number], len(done(study)))
         except WorkerLost:
             again(study)

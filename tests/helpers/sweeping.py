@@ -2,7 +2,7 @@
 
 import optuna
 
-from charlm.sweep.trial import database
+from charlm.sweep.plan import database
 
 
 def study_in(folder: str) -> optuna.Study:

@@ -30,7 +30,9 @@ def test_only_who_remembers_the_word_says_it_again(reach: int, share: float) -> 
     assert cells.copied(says_again, 10, random) == pytest.approx(share, abs=0.05 * (share < 1))
 
 
-def test_the_better_recipe_for_the_novel_is_chosen(novel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_better_recipe_for_the_novel_is_chosen(
+    novel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     none_learned, learned = cells.Recipe("uniform", 1e-9), cells.Recipe("uniform", 3e-3)
     monkeypatch.setattr(cells, "CANDIDATES", [none_learned, learned])
     for_novel, _ = cells.choose("gru", 5_000, 0.5, 0.1)

@@ -106,6 +106,14 @@ def test_processes_load_a_module_while_this_one_does_something_else(tasks: Path)
         raise UserError("a mistake")
 
 
+def test_a_function_that_is_named_is_loaded_where_it_is_called(tasks: Path) -> None:
+    sys.modules.pop("tasks_of_a_test", None)
+    with Engine(2) as engine:
+        call = "tasks_of_a_test:double"
+        assert sorted(engine.do(call, [(2, str(tasks)), (3, str(tasks))])) == [(0, 4), (1, 6)]
+    assert "tasks_of_a_test" not in sys.modules
+
+
 def test_without_workers_tasks_are_done_in_this_process() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with Engine() as engine:

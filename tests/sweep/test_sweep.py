@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +61,21 @@ def test_the_best_of_a_grid_is_a_configuration_and_is_measured_on_unseen_text() 
     other = sweep(*TINY, *rates, "--sampler", "random", "--folder", "g")
     assert other.code == 1
     assert "another sweep" in other.err
+
+
+def test_torch_is_loaded_by_those_alone_that_train() -> None:
+    program = (
+        "import sys; from charlm.cli import main; code = main(sys.argv[1:]);"
+        "sys.exit('torch is here' if 'torch' in sys.modules else code)"
+    )
+    options = ["sweep", *TINY, "--model.learning_rate", "[0.1, 1]", "--sampler", "grid"]
+    outcome = subprocess.run(
+        [sys.executable, "-c", program, *options, "--jobs", "2"],
+        capture_output=True,
+        text=True,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert "Best: trial" in outcome.stdout
 
 
 def struck(number: int) -> None:
