@@ -75,18 +75,18 @@ def sweep(
     base = None if config is None else str(find(config).resolve())
 
     # Not before: the command's help, and its mistakes, don't wait for it.
-    from charlm.sweep.engine import Engine
+    from charlm.sweep.engine import Engine, WorkerLost
 
     root = folder.resolve()
     try:
         with Engine(jobs, scheduler) as engine:
-            engine.load("charlm.sweep.trial")
+            engine.begin("charlm.sweep.checking:check", (base, space, fresh_seeds > 0))
             # Meanwhile, since it takes a second. Torch is loaded by those alone that train.
             from charlm.sweep.plan import Plan
             from charlm.sweep.screen import Screen
             from charlm.sweep.study import begin, search
 
-            list(engine.do("charlm.sweep.checking:check", [(base, space, fresh_seeds > 0)]))
+            engine.wait()
             with locked(root):
                 url = storage or f"sqlite:///{root / 'sweep.db'}"
                 plan = Plan(base, space, seeds, sampler, halving, str(root), url, folder.name)
@@ -98,6 +98,8 @@ def sweep(
         raise UserError(
             f"Another charlm sweep is at work in {folder}: wait for its end."
         ) from error
+    except WorkerLost as error:
+        raise UserError(str(error)) from error
     except OSError as error:
         raise UserError(f"Can't write to {folder}: {error.strerror or error}.") from error
     except KeyboardInterrupt as error:

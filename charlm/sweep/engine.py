@@ -1,7 +1,6 @@
 """Where tasks are done: in processes of this machine, or on a cluster that has a Dask scheduler."""
 
 import contextlib
-import importlib
 import os
 import pkgutil
 import signal
@@ -54,7 +53,8 @@ class Engine:
         self.scheduler = scheduler
         self.is_stopping = False
         self._open = contextlib.ExitStack()
-        self._loading: Any = iter(())
+        self._beginning: Any = iter(())
+        self._first: tuple[Function, list[tuple[Any, ...]]]
 
     def __enter__(self) -> "Engine":
         with contextlib.ExitStack() as opened:
@@ -83,20 +83,44 @@ class Engine:
             raise KeyboardInterrupt
         self._stop_file.touch()
 
-    def load(self, module: str) -> None:
-        """Have new processes of this machine import a module, while this one does something else."""
-        if self.where["backend"] == "loky":
-            parent = (os.getpid(), self._stop_file)
-            call = joblib.delayed(_in_worker)(parent, 0, _load, (module,))
-            with joblib.parallel_config(**self.where):
-                loading = joblib.Parallel(return_as="generator_unordered")
-                self._loading = loading([call] * self.where["n_jobs"])
-            self._open.callback(self._end_loading)
+    def begin(self, function: Function, task: tuple[Any, ...]) -> None:
+        """Have every process of this machine begin with a call, while this one does something else.
 
-    def _end_loading(self) -> None:
+        What the call loads and keeps then serves the process's tasks. A cluster's make one call.
+
+        Args:
+            function: as of ``do``.
+        """
+        self._first = function, [task]
+        is_local = self.where["backend"] == "loky"
+        call = joblib.delayed(_in_worker)(self._parent(), 0, function, task)
+        with joblib.parallel_config(**self.where):
+            calls = joblib.Parallel(return_as="generator_unordered")
+            self._beginning = calls([call] * (self.where["n_jobs"] if is_local else 1))
+        self._open.callback(self._end_beginning)
+
+    def wait(self) -> None:
+        """For the calls that ``begin`` made, and once more where a process was lost.
+
+        Raises:
+            KeyboardInterrupt, WorkerLost: as of ``do``.
+            Exception: what a call raised.
+        """
+        try:
+            for _ in self._beginning:
+                pass
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            for _ in self.do(*self._first):
+                pass
+        if self.is_stopping:
+            raise KeyboardInterrupt
+
+    def _end_beginning(self) -> None:
         """A mistake that was found meanwhile doesn't wait for it."""
         with warnings.catch_warnings(action="ignore"):  # joblib's, that it is too early
-            self._loading.close()
+            self._beginning.close()
 
     def do(self, function: Function, tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Call a function with each task's arguments.
@@ -134,15 +158,15 @@ class Engine:
         if self.is_stopping:
             raise KeyboardInterrupt
 
+    def _parent(self) -> tuple[int, Path] | None:
+        """What its workers watch, where they are of this machine."""
+        return (os.getpid(), self._stop_file) if self.where["backend"] == "loky" else None
+
     def _once(
         self, function: Function, tasks: dict[int, tuple[Any, ...]]
     ) -> Iterator[tuple[int, Any]]:
-        for _ in self._loading:
-            pass
-        is_local = self.where["backend"] == "loky"
-        parent = (os.getpid(), self._stop_file) if is_local else None
         calls = (
-            joblib.delayed(_in_worker)(parent, place, function, task)
+            joblib.delayed(_in_worker)(self._parent(), place, function, task)
             for place, task in list(tasks.items())
             if not self.is_stopping
         )
@@ -171,10 +195,6 @@ def is_lost(error: Exception) -> bool:
     """Whether it tells of a process that ended before its task."""
     # Dask's own, by name: it needn't be installed.
     return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
-
-
-def _load(module: str) -> None:
-    importlib.import_module(module)
 
 
 def _in_worker(

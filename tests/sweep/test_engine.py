@@ -16,6 +16,7 @@ from charlm.sweep.engine import Engine, WorkerLost
 TASKS = """
 import os, signal, sys, time
 from pathlib import Path
+from charlm.errors import UserError
 
 def double(number, folder):
     mark = Path(folder) / f"begun-{number}"
@@ -27,19 +28,19 @@ def double(number, folder):
 def poison(folder):
     os.kill(os.getpid(), signal.SIGKILL)
 
+def slow(folder):
+    (Path(folder) / f"slow-{os.getpid()}").touch()
+    time.sleep(1)
+
+def mistaken():
+    raise UserError("no such option")
+
 def wait(folder):
     (Path(folder) / f"waits-{os.getpid()}").touch()
     try:
         time.sleep(60)
     finally:
         (Path(folder) / f"stopped-{os.getpid()}").touch()
-"""
-LOADED = """
-import os, time
-from pathlib import Path
-
-(Path({!r}) / f"loaded-{{os.getpid()}}").touch()
-time.sleep(1)
 """
 STOPPED = """
 import sys
@@ -91,19 +92,40 @@ def test_a_signal_to_the_parent_stops_its_workers_once(tasks: Path, number: int)
     assert len(list(tasks.glob("waits-*"))) == len(list(tasks.glob("stopped-*"))) == 2
 
 
-def test_processes_load_a_module_while_this_one_does_something_else(tasks: Path) -> None:
-    (tasks / "loaded.py").write_text(LOADED.format(str(tasks)), encoding="utf-8")
-    with Engine(2) as engine:
-        engine.load("loaded")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_processes_begin_with_a_call_while_this_one_does_something_else(
+    tasks: Path, jobs: int
+) -> None:
+    with Engine(jobs) as engine:
+        engine.begin("tasks_of_a_test:slow", (str(tasks),))
+        engine.wait()
+        assert len(list(tasks.glob("slow-*"))) in (1, jobs)
         assert len(list(engine.do(os.getpid, [()] * 4))) == 4
-        assert len(list(tasks.glob("loaded-*"))) in (1, 2)
-    # A mistake that is found meanwhile ends it.
+
+
+def test_what_a_first_call_raised_comes_when_it_is_waited_for(tasks: Path) -> None:
+    with pytest.raises(UserError, match="no such option"), Engine(2) as engine:
+        engine.begin("tasks_of_a_test:mistaken", ())
+        engine.wait()
+
+
+def test_a_mistake_that_is_found_meanwhile_ends_the_first_call(tasks: Path) -> None:
     with pytest.raises(UserError, match="a mistake"), Engine(2) as engine:
-        earlier = set(tasks.glob("loaded-*"))
-        engine.load("loaded")
-        while set(tasks.glob("loaded-*")) == earlier:  # one has begun, and takes a second
+        engine.begin("tasks_of_a_test:slow", (str(tasks),))
+        while not list(tasks.glob("slow-*")):  # one has begun, and takes a second
             time.sleep(0.01)
         raise UserError("a mistake")
+
+
+@pytest.mark.posix
+def test_a_first_call_whose_process_was_killed_is_made_anew(tasks: Path) -> None:
+    with Engine(2) as engine:
+        engine.begin("tasks_of_a_test:double", (1, str(tasks)))
+        engine.wait()
+    assert (tasks / "begun-1").exists()
+    with pytest.raises(WorkerLost), Engine(2) as engine:
+        engine.begin("tasks_of_a_test:poison", (str(tasks),))
+        engine.wait()
 
 
 def test_a_function_that_is_named_is_loaded_where_it_is_called(tasks: Path) -> None:
