@@ -81,11 +81,15 @@ def sweep(
     try:
         with Engine(jobs, scheduler) as engine:
             engine.begin("charlm.sweep.checking:check", (base, space, fresh_seeds > 0))
-            # Meanwhile, since it takes a second. Torch is loaded by those alone that train.
+            # Meanwhile, what takes a second, a database's libraries too. Torch is loaded by those
+            # alone that train.
+            from optuna.storages import RDBStorage
+
             from charlm.sweep.plan import Plan
             from charlm.sweep.screen import Screen
             from charlm.sweep.study import begin, search
 
+            RDBStorage("sqlite://")
             engine.wait()
             with locked(root):
                 url = storage or f"sqlite:///{root / 'sweep.db'}"

@@ -100,15 +100,14 @@ class Engine:
         self._open.callback(self._end_beginning)
 
     def wait(self) -> None:
-        """For the calls that ``begin`` made, and once more where a process was lost.
+        """For the first of the calls that ``begin`` made, made anew where its process was lost.
 
         Raises:
             KeyboardInterrupt, WorkerLost: as of ``do``.
             Exception: what a call raised.
         """
         try:
-            for _ in self._beginning:
-                pass
+            next(self._beginning, None)
         except Exception as error:
             if not is_lost(error):
                 raise

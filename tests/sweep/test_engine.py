@@ -99,7 +99,7 @@ def test_processes_begin_with_a_call_while_this_one_does_something_else(
     with Engine(jobs) as engine:
         engine.begin("tasks_of_a_test:slow", (str(tasks),))
         engine.wait()
-        assert len(list(tasks.glob("slow-*"))) in (1, jobs)
+        assert list(tasks.glob("slow-*"))
         assert len(list(engine.do(os.getpid, [()] * 4))) == 4
 
 
