@@ -63,7 +63,8 @@ def generate(
         stream: print each character at once.
         interactive: continue what you type, line by line; Ctrl-C ends a line, Ctrl-D the session.
         json: print each text as a JSON string on a line of its own.
-        weights: float16 keeps the weights in 16 bits: faster, where they are large.
+        weights: float16 and bfloat16 keep the weights in 16 bits, int8 in 8: faster, where they are
+            large; which is fastest depends on the processor.
         device: where the model runs, such as cpu or cuda.
     """
     options: dict[str, Any] = {

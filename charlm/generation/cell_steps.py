@@ -129,21 +129,21 @@ class CellSteps:
     Args:
         cell: of any device and dtype.
         dtype: to step in.
-        is_half: keep the weights of products in float16 (``charlm.generation.row_products``).
+        kept: what the weights of products are kept in (``charlm.generation.row_products``).
 
     Raises:
-        UserError: weights in float16 of a cell whose step isn't in the table.
+        UserError: shorter weights than float32's of a cell whose step isn't in the table.
     """
 
-    def __init__(self, cell: Cell, dtype: torch.dtype, is_half: bool = False) -> None:
+    def __init__(self, cell: Cell, dtype: torch.dtype, kept: str = "float32") -> None:
         self._cell = copy.deepcopy(cell).requires_grad_(False).to(dtype).eval()
         self._xp: ModuleType = np if self._cell.weight_ih.is_cpu else torch
         self._recipe = RECIPES.get(type(cell))
-        self._product = partial(Product, is_half=is_half)
-        if is_half and self._recipe is None:
+        self._product = partial(Product, kept=kept)
+        if kept != "float32" and self._recipe is None:
             able = ", ".join(known.__name__ for known in RECIPES)
             raise UserError(
-                f"weights float16 is for {able}, not {type(cell).__name__}: leave it out."
+                f"weights {kept} is for {able}, not {type(cell).__name__}: leave it out."
             )
         if self._recipe is not None:
             self._bias = as_array(self._xp, self._cell.bias)

@@ -177,7 +177,8 @@ def read(model: CharLM, vocabulary: Vocabulary, prefix: str, weights: str = "flo
     """The context after a prefix, which is normalised first.
 
     Args:
-        weights: float16 reads half as many bytes a character (``charlm.generation.step.Stepper``).
+        weights: float16 and bfloat16 read half as many bytes a character, int8 a quarter
+            (``charlm.generation.step.Stepper``).
 
     Raises:
         UserError: see ``check_prefix`` and ``Stepper``.

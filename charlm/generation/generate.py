@@ -33,7 +33,8 @@ def generate(
         seed: of the draws; none: another text each time.
         stop: the text ends where the continuation comes to this string, too.
         num_beams: look for the likeliest text by beam search.
-        weights: float16 is faster where the weights are large (``charlm.generation.step.Stepper``).
+        weights: float16, bfloat16 and int8 are faster where the weights are large
+            (``charlm.generation.step.Stepper``).
         **options: power, top_k, top_p and min_p, see ``charlm.generation.sampling.SamplingOptions``.
 
     Raises:

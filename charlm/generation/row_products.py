@@ -9,8 +9,10 @@ many. But oneDNN's product of many rows and FBGEMM's weighted sum of a table's r
 each with one rounding (a fused multiply-add). Whether they do on this machine is tried out, for
 every shape, before they are trusted; where they don't, many rows are multiplied one by one.
 
-One row's product takes as long as its weight takes to be read: half of that in float16. Rows, weight
-and products are then rounded to float16, and what is added up in between is in float32.
+One row's product takes as long as its weight takes to be read: half of that in 16 bits, a quarter in
+8. In float16 and bfloat16 rows, weight and products are rounded to it, and what is added up in between
+is in float32. In int8 the weights of each input are whole numbers of 0 to 255 of a step of their own;
+all else is in float32.
 """
 
 from collections.abc import Callable
@@ -26,6 +28,10 @@ Array = Any
 # Rows [B, in] -> [B, out].
 Multiply = Callable[[Array], Array]
 
+# What weights may be kept in.
+WEIGHTS = ("float32", "float16", "bfloat16", "int8")
+HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
 # For how many rows oneDNN lays out a weight.
 ROWS = 64
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -39,21 +45,25 @@ class Product:
 
     Args:
         weights: W [out, in], which is copied; if several, one above the other.
-        is_half: keep W in float16; on a CPU, for rows in float32.
+        kept: one of ``WEIGHTS``; any but float32 on a CPU, for rows in float32.
     """
 
-    def __init__(self, *weights: Tensor, is_half: bool = False) -> None:
+    def __init__(self, *weights: Tensor, kept: str = "float32") -> None:
         self._num_outputs = sum(len(weight) for weight in weights)
-        self._is_half = is_half
-        table = _table(*weights).half() if is_half else _table(*weights)
+        self._half = HALVES.get(kept)
+        self._is_short = kept != "float32"
+        table = _table(*weights).to(dtype=self._half)
         self._weight_t = table[:, : self._num_outputs]
-        self._array: Array = self._weight_t.numpy() if table.is_cpu else self._weight_t
         self._agree = (
             table.is_cpu
-            and table.dtype in (torch.float32, torch.float16)
+            and table.dtype != torch.float64
+            and kept != "int8"
             and agree(self._num_outputs, len(table), table.dtype)
         )
-        self._sums = _sums_of(table)
+        self._sums = _sums_of_bytes(table) if kept == "int8" else _sums_of(table)
+        self._array: Array = None
+        if not self._is_short:
+            self._array = self._weight_t.numpy() if table.is_cpu else self._weight_t
         self._packed: Tensor | None = None
 
     def __call__(self, rows: Array) -> Array:
@@ -64,18 +74,16 @@ class Product:
         """[B, in] -> [B, out], or some columns more."""
         if len(rows) > 1 and not self._agree:
             return _join([self.padded(rows[row : row + 1]) for row in range(len(rows))])
-        if not (self._agree or self._is_half):
+        if not (self._agree or self._is_short):
             return rows @ self._array
-        tensor = torch.from_numpy(rows)
-        if self._is_half:
-            tensor = tensor.half()
+        tensor = torch.from_numpy(rows).to(dtype=self._half)
         if len(rows) == 1:
             sums = self._sums(tensor[0])[0]
         else:
             if self._packed is None:
                 self._packed = _packed(self._weight_t.t().contiguous())
             sums = _of_many(tensor, self._packed)
-        return (sums.float() if self._is_half else sums).numpy()
+        return (sums if self._half is None else sums.float()).numpy()
 
 
 class StackedProducts:
@@ -86,11 +94,11 @@ class StackedProducts:
     Args:
         weight_hh: W_hh [G, H].
         weight_out: W_out [V, H].
-        is_half: see ``Product``.
+        kept: see ``Product``.
     """
 
-    def __init__(self, weight_hh: Tensor, weight_out: Tensor, is_half: bool = False) -> None:
-        self._products = Product(weight_hh, weight_out, is_half=is_half).padded
+    def __init__(self, weight_hh: Tensor, weight_out: Tensor, kept: str = "float32") -> None:
+        self._products = Product(weight_hh, weight_out, kept=kept).padded
         self._gates = slice(len(weight_hh))
         self._outputs = slice(len(weight_hh), len(weight_hh) + len(weight_out))
         self._last: tuple[Array, Array] = (None, None)
@@ -143,6 +151,18 @@ def _sums_of(table: Tensor) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """Of a row x [in] the sum of a table's rows weighted by it, [1, out], the first of a tuple."""
     every, start = torch.arange(len(table), dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
     return partial(torch.embedding_bag, table, every, start, False, 0, False)
+
+
+def _sums_of_bytes(table: Tensor) -> Callable[[Tensor], tuple[Tensor]]:
+    """As ``_sums_of``, of a table that is kept in bytes."""
+    packed = torch.ops.quantized.embedding_bag_byte_prepack(table)
+    every, start = torch.arange(len(table), dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
+
+    def sums(row: Tensor) -> tuple[Tensor]:
+        add = torch.ops.quantized.embedding_bag_byte_rowwise_offsets.default
+        return (add(packed, every, start, False, 0, False, row),)
+
+    return sums
 
 
 def _packed(weight: Tensor) -> Tensor:

@@ -16,14 +16,12 @@ from torch import Tensor
 
 from charlm.errors import UserError
 from charlm.generation.cell_steps import CellSteps, as_array
-from charlm.generation.row_products import Array, Multiply, Product, StackedProducts
+from charlm.generation.row_products import WEIGHTS, Array, Multiply, Product, StackedProducts
 from charlm.model import CharLM
 from charlm.text.vocabulary import UNKNOWN_ID
 
 # As ``charlm.model.ModelState``: of each layer the parts of its state, [B, H] each.
 StepperState = tuple[tuple[Array, ...], ...]
-
-WEIGHTS = ("float32", "float16")
 
 
 class Stepper:
@@ -34,21 +32,20 @@ class Stepper:
         weights: the type that products' weights are kept in, one of ``WEIGHTS``.
 
     Raises:
-        UserError: weights in float16 where they don't help: off the CPU, of a model in float64, or of
-            a cell that has no fast step; another type.
+        UserError: shorter weights where they don't help: off the CPU, of a model in float64, or of a
+            cell that has no fast step; another type.
     """
 
     def __init__(self, model: CharLM, weights: str = "float32") -> None:
         if weights not in WEIGHTS:
             raise UserError(f"Unknown weights {weights!r}: choose one of {', '.join(WEIGHTS)}.")
-        is_half = weights == "float16"
         weight = model.output.weight
         self.device = weight.device
         self.dtype = weight.dtype if weight.dtype == torch.float64 else torch.float32
         self._xp: ModuleType = np if self.device.type == "cpu" else torch
-        if is_half and (self.device.type != "cpu" or self.dtype != torch.float32):
-            raise UserError("weights float16 is for a model in float32 on a CPU: leave it out.")
-        cells = [CellSteps(cell, self.dtype, is_half) for cell in model.cells]
+        if weights != "float32" and (self.device.type != "cpu" or self.dtype != torch.float32):
+            raise UserError(f"weights {weights} is for a model in float32 on a CPU: leave it out.")
+        cells = [CellSteps(cell, self.dtype, weights) for cell in model.cells]
         # A one-hot vector times W_ih is a column of it; an embedding is one of V vectors.
         if model.embedding is None:
             inputs = torch.arange(model.vocab_size, device=self.device)
@@ -60,10 +57,10 @@ class Stepper:
         self._reads_all = model.readout == "concat"
         last = cells[-1]
         if self._reads_all or last.only_weight is None:
-            self._output: Multiply = Product(self._as_is(weight), is_half=is_half)
+            self._output: Multiply = Product(self._as_is(weight), kept=weights)
             self._steps.append(last.make())
         else:
-            stacked = StackedProducts(last.only_weight, self._as_is(weight), is_half)
+            stacked = StackedProducts(last.only_weight, self._as_is(weight), weights)
             self._output = stacked.output
             self._steps.append(last.make(stacked.recurrent))
         # As a row: NumPy adds it in half the time.

@@ -31,7 +31,7 @@ from scripts.arguments import amount, count, new_file
 from scripts.benchmarks import results
 from scripts.benchmarks.contestants import CELLS, CHARACTERS, GATES, B, T, V, contestants
 from scripts.benchmarks.floor import floor, parts
-from scripts.benchmarks.generation_rows import generation_row, half_weights_row, many_texts_row
+from scripts.benchmarks.generation_rows import generation_row, many_texts_row, weights_rows
 from scripts.benchmarks.pairs import against_row, pairs
 from scripts.benchmarks.timing import Step, interleave, ratio_spread, say
 from scripts.benchmarks.whole_fit import fit, trainer_row
@@ -180,13 +180,14 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         elif row["kind"] == "generate":
             print(
                 f"Generation, 1 thread: {speed} characters/s, {row['ratio']:.2f} x the book's loop; "
-                f"{row['share_of_floor']:.2f} of the floor, to read the weights once a character"
+                f"{row['share_of_floor']:.2f} of the floor, to read the weights once a character by "
+                f"{row['floor']}"
             )
-        elif row["kind"] == "generate_half":
+        elif row["kind"] == "generate_short":
             print(
-                f"LSTM 1024, weights in float16, 1 thread: {speed} characters/s, "
-                f"{row['ratio']:.2f} x float32 (± {row['spread']:.1%}), which is at "
-                f"{row['share_of_floor']:.2f} of its floor"
+                f"LSTM 1024, weights in {row['backend']}, 1 thread: {speed} characters/s, "
+                f"{row['ratio']:.2f} x float32 (± {row['spread']:.1%}); {row['share_of_floor']:.2f} "
+                f"of the floor of float32, by {row['floor']}"
             )
         elif row["kind"] == "generate_many":
             print(
@@ -231,7 +232,7 @@ def main() -> None:
     say("generation")
     rows.append(generation_row(options.rounds, options.seconds))
     rows += [many_texts_row(cell, options.rounds, options.seconds) for cell in ("rnn", "lstm")]
-    rows.append(half_weights_row(options.rounds, options.seconds))
+    rows += weights_rows(options.rounds, options.seconds)
     rows.append(start_up_row(options.rounds))
     rows += [against_row(*pair, options.rounds, options.seconds) for pair in pairs()]
     print_table(rows)

@@ -40,12 +40,14 @@ COMMANDS: dict[str, Callable[[Trained], object]] = {
     "inspect": _inspect,
     "serve": _serve,
     "generate --weights float16": lambda it: read(it.model, it.vocabulary, "abc", "float16"),
+    "generate --weights int8": lambda it: read(it.model, it.vocabulary, "abc", "int8"),
     "export --onnx": lambda it: serialise(it.model, it.vocabulary),
     "export --web": lambda it: web_files(it.model, it.vocabulary, "it"),
 }
 # For the book's cells alone, and what another is told to do.
 REFUSED = {
     "generate --weights float16": "leave it out.",
+    "generate --weights int8": "leave it out.",
     "export --onnx": "export without --onnx.",
     "export --web": "leave out --web; charlm serve shows it live.",
 }

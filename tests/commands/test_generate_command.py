@@ -47,12 +47,13 @@ def test_several_prefixes_and_samples(checkpoint: Path, tmp_path: Path) -> None:
     assert [json.loads(line) for line in outcome.out.splitlines()] == texts
 
 
-def test_weights_in_float16_whatever_is_asked_for(checkpoint: Path) -> None:
-    options = ("generate", "--checkpoint", checkpoint, "--weights", "float16")
+@pytest.mark.parametrize("weights", ["float16", "bfloat16", "int8"])
+def test_short_weights_whatever_is_asked_for(checkpoint: Path, weights: str) -> None:
+    options = ("generate", "--checkpoint", checkpoint, "--weights", weights)
     alone = charlm(*options).out
     assert alone == charlm(*options, "--stream").out == charlm(*options, "--num_beams", 1).out
     model, vocabulary = package.load(checkpoint)
-    assert alone == package.generate(model, vocabulary, "time traveller", weights="float16") + "\n"
+    assert alone == package.generate(model, vocabulary, "time traveller", weights=weights) + "\n"
 
 
 def test_beams_from_the_command_line(checkpoint: Path) -> None:
@@ -89,7 +90,10 @@ def test_without_a_checkpoint_the_newest_is_taken_and_named(
         (["--prefix_file", "nowhere"], "nowhere: No such file"),
         (["--stop", "é"], "'é'"),
         (["--num_chars", "-2"], "num_chars is -2"),
-        (["--weights", "int3"], "Unknown weights 'int3': choose one of float32, float16"),
+        (
+            ["--weights", "int3"],
+            "Unknown weights 'int3': choose one of float32, float16, bfloat16, int8",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(checkpoint: Path, options: list[str], told: str) -> None:

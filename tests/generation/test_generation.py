@@ -196,22 +196,27 @@ def test_where_the_kernels_round_otherwise_each_text_is_still_the_one_alone(
         assert alone != together
 
 
+# By how much a logit may differ from that of weights in float32.
+SHORT = {"float16": 5e-3, "bfloat16": 5e-2, "int8": 1e-1}
+
+
+@pytest.mark.parametrize("weights", SHORT)
 @pytest.mark.parametrize("name", ["rnn", "gru", "gru before", "lstm"])
-def test_with_weights_in_float16_a_lane_has_the_bits_that_it_has_alone(name: str) -> None:
+def test_with_short_weights_a_lane_has_the_bits_that_it_has_alone(name: str, weights: str) -> None:
     options = {"cell": name.split()[0], "hidden_sizes": [24, 40]}
     if name == "gru before":
         options["cell_options"] = {"reset_after": False}
     model = drawn(**options)
-    half, single = Stepper(model, "float16"), Stepper(model)
+    short, single = Stepper(model, weights), Stepper(model)
     ids_TB = np.random.default_rng(0).integers(1, V, (10, 33))
-    together, exact = half.initial_state(33), single.initial_state(33)
+    together, exact = short.initial_state(33), single.initial_state(33)
     for ids_B in ids_TB:
-        together, exact = half.step(ids_B, together), single.step(ids_B, exact)
+        together, exact = short.step(ids_B, together), single.step(ids_B, exact)
     for lane in (0, 16, 32):
-        alone = half.read(ids_TB[:, lane].tolist(), half.initial_state(1))
-        np.testing.assert_array_equal(half.logits(alone)[0], half.logits(together)[lane])
-    difference = half.logits(together)[:, 1:] - single.logits(exact)[:, 1:]
-    assert 0 < np.abs(difference).max() < 5e-3
+        alone = short.read(ids_TB[:, lane].tolist(), short.initial_state(1))
+        np.testing.assert_array_equal(short.logits(alone)[0], short.logits(together)[lane])
+    difference = short.logits(together)[:, 1:] - single.logits(exact)[:, 1:]
+    assert 0 < np.abs(difference).max() < SHORT[weights]
 
 
 @pytest.mark.parametrize(
@@ -221,33 +226,38 @@ def test_with_weights_in_float16_a_lane_has_the_bits_that_it_has_alone(name: str
         (CharLM(V).double(), "is for a model in float32"),
     ],
 )
-def test_weights_in_float16_are_refused_where_they_do_not_help(model: CharLM, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        generate(model, LETTERS, "a", weights="float16")
+@pytest.mark.parametrize("weights", SHORT)
+def test_short_weights_are_refused_where_they_do_not_help(
+    model: CharLM, told: str, weights: str
+) -> None:
+    with pytest.raises(UserError, match=f"weights {weights} {told}"):
+        generate(model, LETTERS, "a", weights=weights)
+
+
+TOLERANCE = {"float32": 1e-4, "float16": 0.1, "bfloat16": 0.5, "int8": 0.5}
 
 
 @given(
     sizes=st.tuples(st.integers(1, 70), st.integers(1, 40), st.integers(0, 40)),
     num_rows=st.integers(1, 64),
-    dtype=st.sampled_from([torch.float16, torch.float32, torch.float64]),
+    kept=st.sampled_from(["float64", *row_products.WEIGHTS]),
     by_kernels=st.booleans(),
 )
 def test_products_of_rows(
-    sizes: tuple[int, int, int], num_rows: int, dtype: torch.dtype, by_kernels: bool
+    sizes: tuple[int, int, int], num_rows: int, kept: str, by_kernels: bool
 ) -> None:
-    is_half = dtype == torch.float16
-    dtype = torch.float32 if is_half else dtype
+    dtype, kept = (torch.float64, "float32") if kept == "float64" else (torch.float32, kept)
     num_inputs, above, below = sizes
     weights = [torch.randn(size, num_inputs, dtype=dtype) for size in (above, below)]
     rows = torch.randn(num_rows, num_inputs, dtype=dtype).numpy()
     agree = row_products.agree if by_kernels else lambda *shape: False
     with mock.patch.object(row_products, "agree", agree):
-        product = Product(*weights, is_half=is_half)
-        stacked = StackedProducts(*weights, is_half=is_half)
+        product = Product(*weights, kept=kept)
+        stacked = StackedProducts(*weights, kept=kept)
     found = product(rows)
     assert found.dtype == rows.dtype
     exact = rows @ torch.cat(weights).numpy().T
-    np.testing.assert_allclose(found, exact, atol=0.1 if is_half else 1e-4)
+    np.testing.assert_allclose(found, exact, atol=TOLERANCE[kept])
     for _ in range(2):
         np.testing.assert_array_equal(stacked.recurrent(rows), found[:, :above])
         np.testing.assert_array_equal(stacked.output(rows), found[:, above:])

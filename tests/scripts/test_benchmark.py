@@ -99,14 +99,14 @@ def test_generation_and_start_up_are_measured(
     rows = [
         generation_rows.generation_row(2, 0.001, length=5),
         generation_rows.many_texts_row("lstm", 2, 0.001, length=5, num_texts=3),
-        generation_rows.half_weights_row(2, 0.001, length=5),
+        *generation_rows.weights_rows(2, 0.001, length=5),
         benchmark.start_up_row(2),
     ]
     assert all(row["kind"] and row["ratio"] > 0 for row in rows)
     benchmark.print_table(rows)
     told = capsys.readouterr().out
     assert "x the book's loop" in told
-    assert "weights in float16" in told
+    assert "weights in int8" in told
     assert "3 texts of the lstm" in told
     assert "import torch" in told
 
