@@ -40,7 +40,8 @@ BACKENDS: dict[str, Backend] = {
 # float32, two cores): torch has a fused kernel for the LSTM alone. What is said of GPUs is a guess
 # that cuDNN is faster where it serves; it hasn't been measured. Where documents begin in a window, the
 # kernel must stop at each beginning, so that the LSTM's derived backward pass is 2.5 times as fast.
-# Under autocast torch's kernel keeps the LSTM's memory in bfloat16 (``charlm.recurrence.precision``).
+# In bfloat16 oneDNN's kernel of the LSTM is twice as fast as the derived backward pass, but must keep
+# the memory in float32 (``charlm.recurrence.precision``).
 ORDER_ON_CPU = ("scan", "bptt", "library", "eager")
 ORDER_ON_GPU = ("scan", "library", "bptt", "eager")
 EXCEPTIONS_ON_CPU: dict[type[Cell], str] = {LSTM: "library"}
@@ -59,8 +60,10 @@ def fastest(cell: Cell, device: torch.device, with_documents: bool = False) -> s
         return "eager"  # of the others, no test has run there
     if device.type == "cuda":
         order = ORDER_ON_GPU
-    elif type(cell) in EXCEPTIONS_ON_CPU and not (
-        with_documents or torch.is_autocast_enabled(device.type)
+    elif (
+        type(cell) in EXCEPTIONS_ON_CPU
+        and not with_documents
+        and (not torch.is_autocast_enabled(device.type) or library.keeps_memory(cell, device))
     ):
         return EXCEPTIONS_ON_CPU[type(cell)]
     return next(name for name in order if BACKENDS[name].serves(cell))

@@ -44,8 +44,9 @@ def with_machine(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def write(rows: list[dict[str, Any]], folder: Path = FOLDER) -> Path:
     """One file a machine and number of threads; it takes the place of an older one."""
     results = with_machine(rows)
-    stem = re.sub(r"[^a-z0-9]+", "-", results["processor"].lower()).strip("-")
-    path = folder / f"{stem}-{results['threads']}-threads.json"
+    # Clouds call processors of several generations by one name.
+    name = f"{results['processor']} {results['capability']} {results['threads']} threads"
+    path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
     with atomic_writer(path) as file:
         file.write((json.dumps(results, indent=1) + "\n").encode())
     return path

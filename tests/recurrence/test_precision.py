@@ -11,7 +11,7 @@ from torch import Tensor
 
 from charlm.cells import CELLS, LSTM, Cell, MinGRU, initialise
 from charlm.cells.options import build
-from charlm.recurrence import BACKENDS, fastest, unroll
+from charlm.recurrence import BACKENDS, fastest, library, unroll
 
 T, B, I, H = 4, 3, 5, 16
 # The norm of a tensor's error as a part of its own. Layer normalisation of a state that a document
@@ -26,6 +26,9 @@ def draw(name: str) -> Cell:
     return cell
 
 
+IN_FLOAT32 = library.keeps_memory(LSTM(1, 1), torch.device("cpu"))
+# Those that keep the LSTM's memory in float32.
+LSTM_WAYS = ["eager", "bptt"] + ["library"] * IN_FLOAT32
 PAIRS = [
     (cell, backend)
     for cell in CELLS
@@ -71,7 +74,7 @@ def test_bfloat16_gives_what_float32_gives_up_to_its_rounding(
 def test_only_what_a_weight_multiplies_is_bfloat16(name: str) -> None:
     cell = draw(name)
     hidden = torch.bfloat16 if cell.has_weight_hh else torch.float32
-    for backend in ("eager", "auto"):
+    for backend in (*LSTM_WAYS, "auto") if name == "lstm" else ("eager", "auto"):
         with torch.autocast("cpu", torch.bfloat16):
             outputs, state = unroll(cell, torch.randn(T, B, I), cell.initial_state(B), backend)
         assert outputs.dtype == hidden
@@ -80,7 +83,7 @@ def test_only_what_a_weight_multiplies_is_bfloat16(name: str) -> None:
         assert all(p.grad is None or p.grad.dtype == torch.float32 for p in cell.parameters())
 
 
-@pytest.mark.parametrize("backend", ["eager", "bptt", "auto"])
+@pytest.mark.parametrize("backend", [*LSTM_WAYS, "auto"])
 def test_the_lstm_s_memory_gathers_small_steps(backend: str) -> None:
     cell = LSTM(1, 2)
     with torch.no_grad():
@@ -107,8 +110,26 @@ def test_the_minimal_gru_s_state_forgets_slowly(backend: str) -> None:
     torch.testing.assert_close(h_BH.double(), expected.expand(1, 2), rtol=1e-4, atol=0)
 
 
-def test_auto_takes_the_backend_that_keeps_the_memory() -> None:
+def test_auto_takes_a_backend_that_keeps_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, cell = torch.device("cpu"), LSTM(1, 1)
     assert fastest(cell, cpu) == "library"
+    for keeps, backend in ((True, "library"), (False, "bptt")):
+        monkeypatch.setattr(library, "keeps_memory", lambda cell, device, keeps=keeps: keeps)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert fastest(cell, cpu) == backend
+            assert fastest(cell, cpu, with_documents=True) == "bptt"
+
+
+@pytest.mark.skipif(not IN_FLOAT32, reason="this processor's kernel keeps no memory in float32")
+def test_the_kernel_carries_the_memory_and_its_gradient_in_float32() -> None:
+    cell = draw("lstm")
+    inputs, state = torch.randn(T, B, I), (torch.randn(B, H), 100 + torch.rand(B, H))
+    memory_BH = state[1].requires_grad_()
+    with torch.no_grad():
+        cell.bias[H : 2 * H] = 100  # f = 1
+        cell.bias[:H] = -100  # i = 0
     with torch.autocast("cpu", torch.bfloat16):
-        assert fastest(cell, cpu) == "bptt"
+        _, (_, carried_BH) = unroll(cell, inputs, state, "library")
+    torch.testing.assert_close(carried_BH, memory_BH, rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(carried_BH.sum(), memory_BH)
+    torch.testing.assert_close(gradient, torch.ones(B, H), rtol=1e-6, atol=0)
