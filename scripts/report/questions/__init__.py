@@ -4,6 +4,7 @@ from scripts.report.question import Question
 from scripts.report.questions.batch_size import BatchSize
 from scripts.report.questions.books import Books
 from scripts.report.questions.by_hand import ByHand
+from scripts.report.questions.cells import Cells
 from scripts.report.questions.clipping import Clipping
 from scripts.report.questions.depth import Depth
 from scripts.report.questions.detaching import Detaching
@@ -33,4 +34,5 @@ QUESTIONS: tuple[Question, ...] = (
     Vanishing(),
     ByHand(),
     Generalising(),
+    Cells(),
 )
