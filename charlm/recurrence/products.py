@@ -3,8 +3,9 @@
 In float32 ``torch.mm`` is MKL, which keeps to AVX2 on processors not made by Intel. oneDNN, which
 torch carries for what ``torch.compile`` makes of ``nn.Linear``, uses AVX-512 on all that have it:
 [32, 512] × [512, 1536] takes 0.16 ms with it and 0.35 ms without (two cores of an AMD EPYC, Zen 5;
-torch 2.13). In bfloat16 ``torch.mm`` is oneDNN, too, which lays out the weight anew in every call:
-0.11 ms, and 0.07 ms where it is laid out once (two cores of an Intel Xeon with AMX). Both give the
+torch 2.13). On Intel's own MKL has AVX-512, too: with the weight laid out beforehand 0.17 ms, oneDNN
+0.20 ms (two cores of a Xeon). In bfloat16 ``torch.mm`` is oneDNN, too, which lays out the weight anew
+in every call: 0.11 ms, and 0.07 ms where it is laid out once (the same Xeon, with AMX). All give the
 same up to rounding. Of the products here autograd records ``linear`` alone.
 """
 
@@ -22,6 +23,12 @@ HAS_ONEDNN = (
     and torch.backends.cpu.get_cpu_capability() == "AVX512"
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
+HAS_PACKED_MKL = (
+    HAS_ONEDNN
+    and hasattr(torch.ops.mkl, "_mkl_linear")
+    and hasattr(torch.cpu, "get_capabilities")
+    and str(torch.cpu.get_capabilities().get("cpu_name")).startswith("Intel")
+)
 # In multiply-adds: a smaller product isn't worth the 10 µs that a call of oneDNN costs, and the sum
 # that ``torch.addmm`` does on the way. [32, 256] × [256, 256] has half as many.
 LEAST = 2**22
@@ -33,7 +40,7 @@ ROWS_AT_A_TIME = 160
 
 def mm(left: Tensor, right: Tensor) -> Tensor:
     """left @ right, of two matrices."""
-    return _onednn(left, right.t()) if _is_for_onednn(left, right) else torch.mm(left, right)
+    return _onednn(left, right.t()) if _is_worth_a_kernel(left, right) else torch.mm(left, right)
 
 
 class By:
@@ -47,20 +54,33 @@ class By:
     def __init__(self, right: Tensor, example: Tensor) -> None:
         self.right = right
         self.weight: Tensor | None = None
-        if _is_for_onednn(example, right):
+        self.packed: Tensor | None = None
+        if HAS_PACKED_MKL and _is_worth_a_kernel(example, right):
+            # A transposed matrix lies as ``torch.mm`` wants it.
+            if right.t().is_contiguous():
+                pack = torch.ops.mkl._mkl_reorder_linear_weight
+                self.packed = pack(right.t(), len(example))
+        elif _is_worth_a_kernel(example, right):
             self.weight = right.t()
             # Laid out for the kernel beforehand; for a transposed matrix that costs what it saves.
             if self.weight.is_contiguous():
                 self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, len(example))
-        elif _is_for_onednn_in_half(example, right):
+        elif _is_worth_it_in_half(example, right):
             self.weight = torch.ops.mkldnn._reorder_linear_weight(right.t(), len(example))
 
     def mm(self, left: Tensor) -> Tensor:
         """left @ right"""
+        if self.packed is not None:
+            product: Tensor = torch.ops.mkl._mkl_linear(
+                left, self.packed, self.right.t(), None, len(left)
+            )
+            return product
         return torch.mm(left, self.right) if self.weight is None else _onednn(left, self.weight)
 
     def addmm(self, addend: Tensor, left: Tensor, out: Tensor) -> Tensor:
         """``out`` becomes addend + left @ right; it may be the addend itself."""
+        if self.packed is not None:
+            return torch.add(addend, self.mm(left), out=out)
         if self.weight is None:
             return torch.addmm(addend, left, self.right, out=out)
         if left.dtype == torch.bfloat16:  # the sum is rounded once
@@ -72,7 +92,7 @@ class By:
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """What ``torch.nn.functional.linear`` gives; it can be differentiated once."""
     rows = inputs.flatten(0, -2)
-    if torch.is_autocast_enabled(inputs.device.type) or not _is_for_onednn(rows, weight):
+    if torch.is_autocast_enabled(inputs.device.type) or not _is_worth_a_kernel(rows, weight):
         return F.linear(inputs, weight, bias)
     outputs: Tensor = _Linear.apply(rows, weight, bias)
     return outputs.unflatten(0, inputs.shape[:-1])
@@ -136,7 +156,7 @@ class _Linear(torch.autograd.Function):
         return mm(d_outputs_NO, weight), d_weight, d_outputs_NO.sum(0)
 
 
-def _is_for_onednn(left: Tensor, right: Tensor) -> bool:
+def _is_worth_a_kernel(left: Tensor, right: Tensor) -> bool:
     return (
         HAS_ONEDNN
         and left.is_cpu
@@ -145,7 +165,7 @@ def _is_for_onednn(left: Tensor, right: Tensor) -> bool:
     )
 
 
-def _is_for_onednn_in_half(left: Tensor, right: Tensor) -> bool:
+def _is_worth_it_in_half(left: Tensor, right: Tensor) -> bool:
     return (
         HAS_ONEDNN
         and left.is_cpu
