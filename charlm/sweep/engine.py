@@ -17,6 +17,7 @@ from typing import Any
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
+from tqdm import tqdm
 
 from charlm.errors import Stopped, UserError
 
@@ -220,6 +221,8 @@ def prepare(parent: int, stop_file: Path) -> None:
     """
     # Not the options of the parent.
     sys.argv = ["charlm"]
+    # For one process alone: tqdm's own lock, killed with its process, is told to a user as a leak.
+    tqdm.set_lock(threading.RLock())
     if any(thread.name == "parent" for thread in threading.enumerate()):
         return
     if hasattr(os, "setpgrp"):
