@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from charlm.cells import GRU, LSTM, RNN, Cell
+from charlm.cells import GRU, LSTM, RNN, SLSTM, Cell, MinGRU, MinLSTM
 from charlm.errors import UserError
 from charlm.generation.row_products import Array, Multiply, Product
 
@@ -28,8 +28,8 @@ class Recipe(NamedTuple):
     """How to make the step of a cell.
 
     Args:
-        weights: those that the step multiplies with, W of ``rows @ Wᵀ``. If it is one alone, its
-            product with the hidden state is the step's first.
+        weights: those that the step multiplies with, W of ``rows @ Wᵀ``, if any. If it is one alone,
+            its product with the hidden state is the step's first.
         make: (numpy or torch, the cell with its parameters as arrays, the products) -> the step.
     """
 
@@ -41,6 +41,10 @@ def _weight_hh(cell: Cell) -> list[Tensor]:
     return [cell.weight_hh]
 
 
+def _none(cell: Cell) -> list[Tensor]:
+    return []
+
+
 def _sigmoid(xp: ModuleType, a: Array) -> Array:
     """σ(a) = (1 + tanh(a / 2)) / 2 in place, which overflows nowhere."""
     a *= 0.5
@@ -48,6 +52,11 @@ def _sigmoid(xp: ModuleType, a: Array) -> Array:
     a += 1
     a *= 0.5
     return a
+
+
+def _log_sigmoid(xp: ModuleType, a: Array) -> Array:
+    """log σ(a) = min(a, 0) - log(1 + exp(-|a|)), which overflows nowhere."""
+    return xp.clip(a, None, 0) - xp.log1p(xp.exp(-xp.abs(a)))
 
 
 def _rnn(xp: ModuleType, cell: RNN, product: Multiply) -> Step:
@@ -115,11 +124,53 @@ def _lstm(xp: ModuleType, cell: LSTM, product: Multiply) -> Step:
     return step
 
 
+def _min_gru(xp: ModuleType, cell: MinGRU) -> Step:
+    H = cell.hidden_size
+
+    def step(x_BG: Array, h: Array) -> tuple[Array, ...]:
+        z, n = _sigmoid(xp, x_BG[:, :H]), x_BG[:, H:]
+        return (h + z * (n - h),)
+
+    return step
+
+
+def _min_lstm(xp: ModuleType, cell: MinLSTM) -> Step:
+    H = cell.hidden_size
+
+    def step(x_BG: Array, h: Array) -> tuple[Array, ...]:
+        log_fi, n = _log_sigmoid(xp, x_BG[:, : 2 * H]), x_BG[:, 2 * H :]
+        # i / (f + i), which stands even where both gates are shut.
+        i = _sigmoid(xp, log_fi[:, H:] - log_fi[:, :H])
+        return (h + i * (n - h),)
+
+    return step
+
+
+def _slstm(xp: ModuleType, cell: SLSTM, product: Multiply) -> Step:
+    H = cell.hidden_size
+
+    def step(x_BG: Array, h: Array, c: Array, n: Array, m: Array) -> tuple[Array, ...]:
+        x_BG += product(h)
+        log_i, f = x_BG[:, :H], x_BG[:, H : 2 * H]
+        log_f = f if cell.exponential_forget else _log_sigmoid(xp, f)
+        kept = log_f + xp.where(n == 0, -xp.inf, m)  # n is 0 before the first character
+        m = xp.maximum(kept, log_i)
+        f, i = xp.exp(kept - m), xp.exp(log_i - m)
+        c = f * c + i * xp.tanh(x_BG[:, 2 * H : 3 * H])
+        n = f * n + i
+        return _sigmoid(xp, x_BG[:, 3 * H :]) * c / n, c, n, m
+
+    return step
+
+
 # Exactly these classes.
 RECIPES: dict[type[Cell], Recipe] = {
     RNN: Recipe(_weight_hh, _rnn),
     GRU: Recipe(_gru_weights, _gru),
     LSTM: Recipe(_weight_hh, _lstm),
+    MinGRU: Recipe(_none, _min_gru),
+    MinLSTM: Recipe(_none, _min_lstm),
+    SLSTM: Recipe(_weight_hh, _slstm),
 }
 
 

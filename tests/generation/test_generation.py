@@ -35,6 +35,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "lstm": {"cell": "lstm"},
     "deep, read whole": {"hidden_sizes": [17, 40], "cell": ["gru", "lstm"], "readout": "concat"},
     "embedded": {"encoding": "embedding", "embedding_size": 5, "hidden_sizes": [9, 33]},
+    "min_gru": {"cell": "min_gru", "hidden_sizes": [17, 40]},
+    "min_lstm": {"cell": "min_lstm", "hidden_sizes": [17, 40]},
+    "slstm": {"cell": "slstm", "hidden_sizes": [17, 40]},
+    "slstm, exponential": {"cell": "slstm", "cell_options": {"exponential_forget": True}},
+    # Cells without a step of their own here.
+    "others": {"cell": ["layer_norm_lstm", "mogrifier_lstm", "rg_lru"], "hidden_sizes": [9, 8, 9]},
 }
 
 
@@ -201,7 +207,9 @@ SHORT = {"float16": 5e-3, "bfloat16": 5e-2, "int8": 1e-1}
 
 
 @pytest.mark.parametrize("weights", SHORT)
-@pytest.mark.parametrize("name", ["rnn", "gru", "gru before", "lstm"])
+@pytest.mark.parametrize(
+    "name", ["rnn", "gru", "gru before", "lstm", "min_gru", "min_lstm", "slstm"]
+)
 def test_with_short_weights_a_lane_has_the_bits_that_it_has_alone(name: str, weights: str) -> None:
     options = {"cell": name.split()[0], "hidden_sizes": [24, 40]}
     if name == "gru before":
@@ -222,7 +230,7 @@ def test_with_short_weights_a_lane_has_the_bits_that_it_has_alone(name: str, wei
 @pytest.mark.parametrize(
     ("model", "told"),
     [
-        (CharLM(V, cell="min_gru"), "is for RNN, GRU, LSTM, not MinGRU"),
+        (CharLM(V, cell="rg_lru"), "is for RNN, GRU, LSTM, MinGRU, MinLSTM, SLSTM, not RGLRU"),
         (CharLM(V).double(), "is for a model in float32"),
     ],
 )
