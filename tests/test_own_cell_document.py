@@ -50,6 +50,7 @@ def test_its_programs_run_in_order(folder: Path) -> None:
     assert recurrence.fastest(Other(4, 6), torch.device("cpu")) == "eager"
 
 
+@pytest.mark.usefixtures("novel")
 def test_its_commands_train_resume_generate_score_and_export(folder: Path) -> None:
     commands = [each.words for each in shown(DOCUMENT) if each.kind == "shell"]
     assert [words[1] for words in commands] == ["fit", "fit", "fit", "generate", "score", "export"]

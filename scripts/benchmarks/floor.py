@@ -14,28 +14,38 @@ from torch import Tensor
 
 from scripts.benchmarks.timing import Contestant, Step
 
-# (right [K, N], number of rows) -> the product of rows [.., K] with it.
-Way = Callable[[Tensor, int], Callable[[Tensor], Tensor]]
+# (left [M, K], right [K, N]) -> their product, again and again; what can be laid out once, is.
+Way = Callable[[Tensor, Tensor], Step]
 
 
-def _torch(right: Tensor, num_rows: int) -> Callable[[Tensor], Tensor]:
-    out = right.new_empty(num_rows, right.shape[1])
-    return lambda left: torch.mm(left, right, out=out)
+def _torch(left: Tensor, right: Tensor) -> Step:
+    out = right.new_empty(len(left), right.shape[1])
+    return lambda: torch.mm(left, right, out=out)
 
 
-def _onednn(right: Tensor, num_rows: int) -> Callable[[Tensor], Tensor]:
-    packed = torch.ops.mkldnn._reorder_linear_weight(right.t().contiguous(), num_rows)
+def _torch_transposed(left: Tensor, right: Tensor) -> Step:
+    """The left matrix column by column, as a gradient by a weight takes it."""
+    return _torch(left.t().contiguous().t(), right)
+
+
+def _onednn(left: Tensor, right: Tensor) -> Step:
+    packed = torch.ops.mkldnn._reorder_linear_weight(right.t().contiguous(), len(left))
     multiply = torch.ops.mkldnn._linear_pointwise.default
-    return lambda left: multiply(left, packed, None, "none", [], "")
+    return lambda: multiply(left, packed, None, "none", [], "")
 
 
-def _mkl(right: Tensor, num_rows: int) -> Callable[[Tensor], Tensor]:
+def _mkl(left: Tensor, right: Tensor) -> Step:
     weight = right.t().contiguous()
-    packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, num_rows)
-    return lambda left: torch.ops.mkl._mkl_linear(left, packed, weight, None, num_rows)
+    packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, len(left))
+    return lambda: torch.ops.mkl._mkl_linear(left, packed, weight, None, len(left))
 
 
-WAYS: dict[str, Way] = {"torch.mm": _torch, "oneDNN, packed": _onednn, "MKL, packed": _mkl}
+WAYS: dict[str, Way] = {
+    "torch.mm": _torch,
+    "torch.mm, columns": _torch_transposed,
+    "oneDNN, packed": _onednn,
+    "MKL, packed": _mkl,
+}
 
 
 def parts(
@@ -55,19 +65,19 @@ def parts(
     for part, products in shapes.items():
         for name, way in WAYS.items():
             try:
-                calls = []
+                calls: list[Step] = []
                 for num_rows, inner, columns, times in products:
                     left = torch.randn(num_rows, inner, device=device)
-                    multiply = way(torch.randn(inner, columns, device=device), num_rows)
-                    multiply(left)
-                    calls += [partial(multiply, left)] * times
+                    multiply = way(left, torch.randn(inner, columns, device=device))
+                    multiply()
+                    calls += [multiply] * times
             except (AttributeError, NotImplementedError, RuntimeError):
                 continue  # torch was built without it, or has it on a CPU only
             steps[part, name] = partial(_all, calls)
     return steps
 
 
-def _all(calls: Sequence[Callable[[], Tensor]]) -> None:
+def _all(calls: Sequence[Step]) -> None:
     for call in calls:
         call()
 
