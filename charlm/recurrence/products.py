@@ -33,6 +33,8 @@ HAS_PACKED_MKL = (
 # In multiply-adds: a smaller product isn't worth the 10 µs that a call of oneDNN costs, and the sum
 # that ``torch.addmm`` does on the way. [32, 256] × [256, 256] has half as many.
 LEAST = 2**22
+# Products with a matrix that must be turned around before it is laid out.
+LEAST_TIMES = 16
 # Of bfloat16, where it costs the laying out.
 LEAST_OF_HALF = 2**24
 # So many rows of float32 stay in a core's cache.
@@ -50,14 +52,17 @@ class By:
     Args:
         right: the matrix.
         example: of what it will be multiplied with, shape and type.
+        times: how often, about.
     """
 
-    def __init__(self, right: Tensor, example: Tensor) -> None:
+    def __init__(self, right: Tensor, example: Tensor, times: int) -> None:
         self.right = right
+        # What a kernel takes: the matrix transposed, as it is or laid out for the kernel.
         self.weight: Tensor | None = None
         self.packed: Tensor | None = None
-        if _is_worth_packing(example, right):
-            self.packed = torch.ops.mkl._mkl_reorder_linear_weight(right.t(), len(example))
+        if _is_worth_packing(example, right, times):
+            self.weight = right.t().contiguous()
+            self.packed = torch.ops.mkl._mkl_reorder_linear_weight(self.weight, len(example))
         elif _is_worth_onednn(example, right):
             self.weight = right.t()
             # Laid out for the kernel beforehand; for a transposed matrix that costs what it saves.
@@ -69,9 +74,8 @@ class By:
     def mm(self, left: Tensor) -> Tensor:
         """left @ right"""
         if self.packed is not None:
-            product: Tensor = torch.ops.mkl._mkl_linear(
-                left, self.packed, self.right.t(), None, len(left)
-            )
+            multiply = torch.ops.mkl._mkl_linear
+            product: Tensor = multiply(left, self.packed, self.weight, None, len(left))
             return product
         return torch.mm(left, self.right) if self.weight is None else _onednn(left, self.weight)
 
@@ -165,9 +169,10 @@ def _is_worth_onednn(left: Tensor, right: Tensor) -> bool:
     return HAS_ONEDNN and not HAS_PACKED_MKL and _is_worth_a_kernel(left, right)
 
 
-def _is_worth_packing(left: Tensor, right: Tensor) -> bool:
-    # A transposed matrix lies as ``torch.mm`` wants it.
-    return HAS_PACKED_MKL and _is_worth_a_kernel(left, right) and right.t().is_contiguous()
+def _is_worth_packing(left: Tensor, right: Tensor, times: int) -> bool:
+    # To turn a matrix around first takes as long as it saves in some ten products.
+    is_soon_laid_out = right.t().is_contiguous() or times >= LEAST_TIMES
+    return HAS_PACKED_MKL and _is_worth_a_kernel(left, right) and is_soon_laid_out
 
 
 def _is_worth_a_kernel(left: Tensor, right: Tensor) -> bool:

@@ -37,6 +37,7 @@ def everything_by_kernels(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         pytest.skip("torch was built without MKL")
     monkeypatch.setattr(products, "LEAST", 1)
     monkeypatch.setattr(products, "LEAST_OF_HALF", 1)
+    monkeypatch.setattr(products, "LEAST_TIMES", 2)
     monkeypatch.setattr(products, "HAS_ONEDNN", hasattr(torch.ops.mkldnn, "_linear_pointwise"))
     monkeypatch.setattr(products, "HAS_PACKED_MKL", is_mkl)
 
@@ -52,7 +53,7 @@ def test_products_are_products(dtype: torch.dtype, lay_left: Layout, lay_right: 
         addend = torch.randn(m, 2 * n, dtype=dtype)[:, n:]
         allowed = TOLERANCES.get(dtype, 0.05)
         tolerance = {"rtol": allowed, "atol": allowed}
-        by = products.By(right, left)
+        by = products.By(right, left, times=m)
         torch.testing.assert_close(products.mm(left, right), left @ right, **tolerance)
         torch.testing.assert_close(by.mm(left), left @ right, **tolerance)
         expected = addend + left @ right

@@ -90,7 +90,7 @@ class ResetAfter(torch.autograd.Function):
         gates_TBG[:, :, 2 * H :] = bias_hn
         gates, rz, n = steps(gates_TBG, gates_TBG[:, :, : 2 * H], n_TBH)
         (r, z, q), (h, after) = steps(*blocks(gates_TBG, 3)), steps(h_TBH, after_TBH)
-        by_weight_t = By(weight_hh.t(), hidden_BH)
+        by_weight_t = By(weight_hh.t(), hidden_BH, T)
         for t in range(T):
             if begins_TB1 is not None and t:
                 cut(begins_TB1[t], after[t - 1], out=h[t])
@@ -124,7 +124,7 @@ class ResetAfter(torch.autograd.Function):
         g_TBH = gradients(d_outputs_TBH, d_final_BH)
         delta, delta_by_gate = steps(delta_TBG, delta_TBG.unflatten(2, (3, H)))
         g, g_for_gates, z = steps(g_TBH, g_TBH.unsqueeze(2), z_TBH)
-        by_weight = By(weight_hh, delta[0])
+        by_weight = By(weight_hh, delta[0], T)
         for t in reversed(range(T)):
             delta_by_gate[t].mul_(g_for_gates[t + 1])
             g[t].addcmul_(g[t + 1], z[t])
@@ -159,8 +159,8 @@ class ResetBefore(torch.autograd.Function):
         rz_TBG = x_TBG.detach()[:, :, : 2 * H]  # each step turns its own (x_r, x_z) into (r, z)
         rz, x_n, q, n = steps(rz_TBG, x_TBG[:, :, 2 * H :], q_TBH, n_TBH)
         (r, z), (h, after) = steps(*blocks(rz_TBG, 2)), steps(h_TBH, after_TBH)
-        by_rz_t = By(weight_hh[: 2 * H].t(), hidden_BH)
-        by_n_t = By(weight_hh[2 * H :].t(), hidden_BH)
+        by_rz_t = By(weight_hh[: 2 * H].t(), hidden_BH, T)
+        by_n_t = By(weight_hh[2 * H :].t(), hidden_BH, T)
         for t in range(T):
             if begins_TB1 is not None and t:
                 cut(begins_TB1[t], after[t - 1], out=h[t])
@@ -192,7 +192,7 @@ class ResetBefore(torch.autograd.Function):
         zn_by_gate, rz = steps(delta_TBG[:, :, H:].unflatten(2, (2, H)), delta_TBG[:, :, : 2 * H])
         delta_r, delta_n, r, z = steps(delta_r_TBH, delta_n_TBH, r_TBH, z_TBH)
         g, g_for_gates = steps(g_TBH, g_TBH.unsqueeze(2))
-        by_rz, by_n = By(weight_hh[: 2 * H], rz[0]), By(weight_hh[2 * H :], g[0])
+        by_rz, by_n = By(weight_hh[: 2 * H], rz[0], T), By(weight_hh[2 * H :], g[0], T)
         for t in reversed(range(T)):
             zn_by_gate[t].mul_(g_for_gates[t + 1])
             delta_q = by_n.mm(delta_n[t])

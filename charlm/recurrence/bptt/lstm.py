@@ -77,7 +77,7 @@ class LSTMThroughTime(torch.autograd.Function):
         gates, i_and_f, tanh_c = steps(gates_TBG, gates_TBG[:, :, : 2 * H], tanh_c_TBH)
         h, c, new_h, new_c = steps(h_TBH, c_TBH, new_h_TBH, new_c_TBH)
         i, f, g, o = steps(*blocks(gates_TBG, 4))
-        by_weight_t = By(weight_hh.t(), hidden_BH)
+        by_weight_t = By(weight_hh.t(), hidden_BH, T)
         for t in range(T):
             if begins_TB1 is not None and t:
                 cut(begins_TB1[t], new_h[t - 1], out=h[t])
@@ -118,7 +118,7 @@ class LSTMThroughTime(torch.autograd.Function):
         e, f, c_by_h = steps(d_outputs_TBH, f_TBH, c_by_h_TBH)
         by_c_TB3H = delta_TBG[:, :, : 3 * H].unflatten(2, (3, H))
         delta, by_c, by_h = steps(delta_TBG, by_c_TB3H, delta_o_TBH)
-        by_weight = By(weight_hh, delta[0])
+        by_weight = By(weight_hh, delta[0], T)
         d_h, d_c = e[-1] + d_hidden_BH, d_memory_BH.clone()
         for t in reversed(range(T)):
             d_c.addcmul_(d_h, c_by_h[t])

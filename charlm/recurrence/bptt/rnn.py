@@ -55,7 +55,7 @@ class RNNThroughTime(torch.autograd.Function):
         begins_TB1: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         activate_ = tanh_ if nonlinearity == "tanh" else torch.relu_
-        by_weight_t, h = By(weight_hh.t(), hidden_BH), hidden_BH
+        by_weight_t, h = By(weight_hh.t(), hidden_BH, len(x_TBH)), hidden_BH
         for t, x in enumerate(x_TBH.unbind()):
             if begins_TB1 is not None:
                 h = h.masked_fill(begins_TB1[t], 0)
@@ -75,7 +75,7 @@ class RNNThroughTime(torch.autograd.Function):
             delta_TBH = one_minus_square(h_TBH)
         else:
             delta_TBH = (h_TBH > 0).to(h_TBH.dtype)
-        by_weight = By(weight_hh, hidden_BH)
+        by_weight = By(weight_hh, hidden_BH, len(h_TBH))
         # What of δ reaches the state before: none of it where a document begins.
         back_TBH = delta_TBH if begins_TB1 is None else torch.empty_like(delta_TBH)
         delta, e = delta_TBH.unbind(), d_outputs_TBH.unbind()
