@@ -35,12 +35,25 @@ def slow(folder):
 def mistaken():
     raise UserError("no such option")
 
+def draw(folder):
+    from tqdm import tqdm
+    return len(list(tqdm(range(3), file=open(os.devnull, "w"))))
+
 def wait(folder):
     (Path(folder) / f"waits-{os.getpid()}").touch()
     try:
         time.sleep(60)
     finally:
         (Path(folder) / f"stopped-{os.getpid()}").touch()
+"""
+DRAWN = """
+import sys
+from charlm.sweep.engine import Engine
+import tasks_of_a_test as tasks
+
+if __name__ == "__main__":
+    with Engine(2) as engine:
+        print(sorted(engine.do(tasks.draw, [(sys.argv[1],)] * 2)))
 """
 STOPPED = """
 import sys
@@ -59,6 +72,7 @@ if __name__ == "__main__":
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tasks_of_a_test.py").write_text(TASKS, encoding="utf-8")
+    (tmp_path / "drawn.py").write_text(DRAWN, encoding="utf-8")
     (tmp_path / "stopped.py").write_text(STOPPED, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
@@ -90,6 +104,12 @@ def test_a_signal_to_the_parent_stops_its_workers_once(tasks: Path, number: int)
     assert (out, parent.returncode) == ("stopped\n", 0)
     # The third is never begun.
     assert len(list(tasks.glob("waits-*"))) == len(list(tasks.glob("stopped-*"))) == 2
+
+
+def test_bars_drawn_by_workers_leave_nothing_behind(tasks: Path) -> None:
+    command = [sys.executable, str(tasks / "drawn.py"), str(tasks)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("[(0, 3), (1, 3)]\n", "")
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
