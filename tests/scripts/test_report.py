@@ -158,7 +158,7 @@ def test_a_killed_report_goes_on_with_what_is_left(
     assert times == {path: path.stat().st_mtime_ns for path in times}
     page_text = (tmp_path / "pages" / "custom.md").read_text(encoding="utf-8")
     assert "> Because the loss is a mean already" in page_text
-    assert "Found on 21 November 2026." in page_text
+    assert "Found on 26 November 2026." in page_text
 
 
 @pytest.mark.usefixtures("here")
@@ -397,7 +397,7 @@ def test_a_full_report_that_contradicts_an_answer_fails_and_says_so(
     given = ["--render", "--full", "--logs", str(tmp_path), "--folder", str(tmp_path)]
     assert report.main(given) == 1
     told = capsys.readouterr().err
-    assert "random-iter contradict its answer of 2026-11-21: it ends lower than random" in told
+    assert "random-iter contradict its answer of 2026-11-26: it ends lower than random" in told
     assert "**Contradicted by these results: it ends lower" in (tmp_path / "full.md").read_text(
         encoding="utf-8"
     )

@@ -35,12 +35,12 @@ class BatchSize(Question):
         header = ("", "length of the first step", "to the first", "perplexity after training")
         return Table(header, rows)
 
-    day = "2026-11-21"
+    day = "2026-11-26"
     answer = (
         "Because the loss is a mean already: to divide its gradient by the batch size once more "
-        "would make every step 32 times shorter. The summed loss divided by all 1,120 characters "
-        "takes the same step as the mean. The shorter step trains far less in the same time: "
-        "perplexity 12.2 instead of 1.92."
+        "would make every step 32 times shorter. The summed loss divided by all 1,120 "
+        "characters takes the same step as the mean. The shorter step trains far less in the "
+        "same time: perplexity 12.2 instead of 1.92."
     )
 
     def claims(self, found: Found) -> Claims:

@@ -42,15 +42,15 @@ class Embedding(Question):
         note = f"Largest relative difference between the two as functions: {listed(differences)}."
         return found.table("input", found.learning(), note)
 
-    day = "2026-11-21"
+    day = "2026-11-26"
     answer = (
         "As a function it is: a one-hot vector times W_ih is a row of W_ih, the two differ by "
-        "rounding (7e-16 of the largest value in float64), and any embedding is one-hot with "
-        "another W_ih. To be learned it is another thing: at equal steps one-hot ends at perplexity "
-        "1.92, embeddings of 28 and of 128 numbers lower, at 1.75 and 1.63, one of 8 higher, at "
-        "2.26. That is memorising: held-out text was at its best long before (one-hot: 3.03 bits "
-        "at epoch 96; seed 0 of the embeddings of 8, 28 and 128: 2.85 at epoch 80, 2.76 at 60, "
-        "2.69 at 40), and ends at 4.65 to 5.37."
+        "rounding (4e-16 of the largest value in float64), and any embedding is one-hot with "
+        "another W_ih. To be learned it is another thing: at equal steps one-hot ends at "
+        "perplexity 1.92, embeddings of 28 and of 128 numbers lower, at 1.76 and 1.60, one of 8 "
+        "higher, at 2.22. That is memorising: held-out text was at its best long before "
+        "(one-hot: 3.03 bits at epoch 96; embeddings of 8, 28 and 128: 2.84 at epoch 64, 2.74 "
+        "at 56, 2.72 at 44), and ends at 4.68 to 5.39."
     )
 
     def claims(self, found: Found) -> Claims:

@@ -34,12 +34,12 @@ class RandomIter(Question):
         note = "Held-out text is read with its state carried, whatever the training did."
         return found.table("batches", columns, note)
 
-    day = "2026-11-21"
+    day = "2026-11-26"
     answer = (
         "It measures the sequential partition without its memory, not random sampling: its "
-        "perplexity is 2.35, lower than the 2.43 of windows that are truly drawn at random. With "
-        "the state carried, the same batches end at 1.92: that difference is what the reset at "
-        "each batch costs."
+        "perplexity is 2.36, lower than the 2.44 of windows that are truly drawn at random. "
+        "With the state carried, the same batches end at 1.92: that difference is what the "
+        "reset at each batch costs."
     )
 
     def claims(self, found: Found) -> Claims:

@@ -70,12 +70,13 @@ class Speed(Question):
         header = ("", *(names.get(way, f"charlm {way}") for way in shown), "book / torch.nn")
         return Table(header, rows, note)
 
-    day = "2026-11-21"
+    day = "2026-11-26"
     answer = (
-        "On one thread the book's loop takes 1.1 times as long as torch.nn for the RNN and the GRU, "
-        "and 2.8 times for the LSTM: “three times” holds for the LSTM alone. The matrix products, "
-        "the work itself, are about half of the book's time: 54 % (torch.nn 52 %) for the RNN, "
-        "44 % (49 %) for the GRU and 45 % (76 %) for the LSTM."
+        "On one thread the book's loop takes 1.2 times as long as torch.nn for the RNN, 1.4 "
+        "times for the GRU and 2.6 times for the LSTM with 128 units, and 1.2, 1.2 and 1.8 "
+        "times with 256: “three times” holds for a small LSTM alone. The matrix products, the "
+        "work itself, are less than half of the book's time: 39 % (torch.nn 31 %) for the RNN, "
+        "47 % (38 %) for the GRU and 43 % (90 %) for the LSTM."
     )
 
     def claims(self, found: Found) -> Claims:
@@ -89,9 +90,9 @@ class Speed(Question):
         return {
             "the book's loop is nearly as fast for RNN and GRU": slower("rnn") < 1.75
             and slower("gru") < 1.75,
-            "it is about three times slower for the LSTM": 2 < slower("lstm") < 4,
-            "matrix products are about half of the book's time": all(
-                0.3 < products[f"{cell} book"] < 0.7 for cell in CELLS
+            "it is two to four times slower for the LSTM": 2 < slower("lstm") < 4,
+            "matrix products are half of the book's time or less": all(
+                0.2 < products[f"{cell} book"] < 0.6 for cell in CELLS
             ),
             "they are most of the LSTM's in torch.nn": products["lstm torch"] > 0.6,
         }

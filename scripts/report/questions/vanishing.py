@@ -116,13 +116,13 @@ class Vanishing(Question):
         )
         return Table(("", *lags, *recall), rows, note)
 
-    day = "2026-11-21"
+    day = "2026-11-26"
     answer = (
-        "After training, each step further back (k from 8 to 32) multiplies the gradient by 0.954 "
-        "in the RNN, 0.919 in the ReLU-RNN, 0.969 in the GRU, 0.963 in the LSTM and 0.962 in the "
-        "LSTM’s memory: it vanishes in all of them. In the copy task the GRU and the LSTM keep a "
-        "word over 100 dots at least, the RNN and the ReLU-RNN over 1 dot. The gradient that fades "
-        "least is the GRU’s, one of those that remember longest."
+        "After training, each step further back (k from 8 to 32) multiplies the gradient by "
+        "0.953 in the RNN, 0.912 in the ReLU-RNN, 0.965 in the GRU, 0.966 in the LSTM and in "
+        "the LSTM’s memory: it vanishes in all of them, but more slowly in those with gates. In "
+        "the copy task the GRU and the LSTM keep a word over 100 dots at least, the RNN and the "
+        "ReLU-RNN over 1 dot."
     )
 
     def claims(self, found: Found) -> Claims:
@@ -132,12 +132,13 @@ class Vanishing(Question):
             for part, seeds in found.measures[f"flow-{name}"]["after"].items()
         }
         spans = {name: span(found, name) for name in KINDS}
-        slowest, _ = max(factors, key=lambda key: factors[key])
+        gated = [each for (name, _), each in factors.items() if name in ("GRU", "LSTM")]
+        others = [factors[name, "hidden"] for name in ("RNN", "ReLU-RNN")]
         return {
             "the gradient vanishes in all of them": max(factors.values()) < VANISHING,
             "GRU and LSTM keep a word over 100 dots": min(spans["GRU"], spans["LSTM"]) == 100,
             "RNN and ReLU-RNN lose it within 5 dots": max(spans["RNN"], spans["ReLU-RNN"]) < 5,
-            "the GRU's gradient fades least": slowest == "GRU",
+            "it vanishes more slowly in those with gates": min(gated) > max(others),
         }
 
     def draw(self, found: Found) -> Figure:
