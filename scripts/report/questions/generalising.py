@@ -59,5 +59,6 @@ class Generalising(Question):
         names = [f"{name}\n({each['unit']})" for name, each in FIGURES.items()]
         heights = {way: [each[way] or 0 for each in FIGURES.values()] for way in WAYS}
         picture.bars(ax, names, heights)
+        ax.set_ylim(top=1.15 * ax.get_ylim()[1])  # room for the legend
         picture.label(ax, "configuration", "per character, unseen text", legend={"ncols": 4})
         return drawn
