@@ -86,11 +86,13 @@ class Detaching(Question):
     answer = (
         "The second window's backward fails (“Trying to backward through the graph a second "
         "time”), for the state hangs on the first window's graph, whose saved values are freed "
-        "once they are used. Keeping the graph costs 11 times the memory and 27 times the time "
-        "by window 12, and more with each. BPTT(k1, k2) reaches further back without all that, "
-        "and gains nothing here: from 8 to 64 steps (an update every 8) it raises perplexity "
-        "from 4.48 to 4.78 for 2.2 times the time; from 35 to 140 steps (an update every 35) "
-        "from 3.66 to 3.75 for 2.2 times the time."
+        "once they are used. Keeping the graph costs 11 times the memory by window 12, and more "
+        "with each, and 27 times the time: so far back gradients have vanished to denormal "
+        "numbers, which this processor multiplies slowly (flushed to zero, 4 times the time). "
+        "BPTT(k1, k2) reaches further back without all that, and gains nothing here: from 8 to "
+        "64 steps (an update every 8) it raises perplexity from 4.48 to 4.78 for 2.2 times the "
+        "time; from 35 to 140 steps (an update every 35) from 3.66 to 3.75 for 2.2 times the "
+        "time."
     )
 
     def claims(self, found: Found) -> Claims:
