@@ -160,7 +160,7 @@ def _rg_lru(graph: Graph, cell: RGLRU, x_BG: str, state: list[str], new: list[st
     gelu = graph.add("Mul", half_v, graph.one_plus(erf))
     out = graph.add("Mul", gelu, new_h)
     graph.linear(out, cell.weight_out, cell.bias_out, output=new[0])
-    for value, name in zip([u, *before], new[2:], strict=False):
+    for value, name in zip([u, *before[:2]], new[2:], strict=True):
         graph.add("Identity", value, output=name)
 
 

@@ -73,10 +73,11 @@ def test_small_cells_are_right_by_kernels_too(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_large_cells_are_right_without_onednn_too(
+def test_large_cells_are_right_without_kernels_too(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(products, "HAS_ONEDNN", False)
+    monkeypatch.setattr(products, "HAS_PACKED_MKL", False)
     cell = draw(name, SIZES[-1], torch.float32)
     inputs = draw_inputs("ids", SIZES[-1])
     state = draw_state(cell, SIZES[-1].B)
