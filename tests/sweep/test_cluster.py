@@ -1,5 +1,6 @@
 """A sweep on a Dask cluster of this machine, one of whose two workers is killed in mid-run."""
 
+import contextlib
 import json
 import os
 import signal
@@ -58,14 +59,22 @@ def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]
         for arguments in (scheduler, one, one)
     ]
     try:
-        deadline = time.monotonic() + 240
-        while not found.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield json.loads(found.read_text(encoding="utf-8"))["address"], processes[1:]
+        yield address_in(found), processes[1:]
     finally:
         for process in processes:
             process.kill()
             process.wait()
+
+
+def address_in(found: Path) -> str:
+    """What the scheduler has written there; the file is there, and empty, a moment earlier."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            address: str = json.loads(found.read_text(encoding="utf-8"))["address"]
+            return address
+        time.sleep(0.05)
+    raise TimeoutError(f"no scheduler has written {found}")
 
 
 @pytest.mark.posix
