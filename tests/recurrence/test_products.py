@@ -29,16 +29,18 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-@pytest.fixture(params=["oneDNN", "MKL, packed"])
+@pytest.fixture(params=["oneDNN", "oneDNN, if wide", "MKL, packed"])
 def everything_by_kernels(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """On any processor: there the kernel is right, if not faster."""
     is_mkl = request.param == "MKL, packed"
     if is_mkl and not torch.backends.mkl.is_available():
         pytest.skip("torch was built without MKL")
     monkeypatch.setattr(products, "LEAST", 1)
-    monkeypatch.setattr(products, "LEAST_OF_HALF", 1)
+    monkeypatch.setattr(products, "LEAST_TO_LAY_OUT", 1)
     monkeypatch.setattr(products, "LEAST_TIMES", 2)
-    monkeypatch.setattr(products, "HAS_ONEDNN", hasattr(torch.ops.mkldnn, "_linear_pointwise"))
+    has_onednn, is_wide = products._CARRIES_ONEDNN, request.param == "oneDNN, if wide"
+    monkeypatch.setattr(products, "HAS_ONEDNN", has_onednn and not is_wide)
+    monkeypatch.setattr(products, "HAS_WIDE_ONEDNN", has_onednn and is_wide)
     monkeypatch.setattr(products, "HAS_PACKED_MKL", is_mkl)
 
 
@@ -76,8 +78,8 @@ def test_small_cells_are_right_by_kernels_too(name: str) -> None:
 def test_large_cells_are_right_without_kernels_too(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "HAS_ONEDNN", False)
-    monkeypatch.setattr(products, "HAS_PACKED_MKL", False)
+    for kernel in ("HAS_ONEDNN", "HAS_WIDE_ONEDNN", "HAS_PACKED_MKL"):
+        monkeypatch.setattr(products, kernel, False)
     cell = draw(name, SIZES[-1], torch.float32)
     inputs = draw_inputs("ids", SIZES[-1])
     state = draw_state(cell, SIZES[-1].B)
@@ -95,7 +97,8 @@ def test_the_output_layers_product_and_its_gradients(lay: Layout) -> None:
         expected = torch.autograd.grad(layer(inputs), wanted, d_outputs)
         outputs = products.linear(inputs, layer.weight, layer.bias)
         by_onednn = "_Linear" in type(outputs.grad_fn.next_functions[0][0]).__name__  # type: ignore[union-attr]
-        assert by_onednn is not products.HAS_PACKED_MKL  # where the layer's own is the fastest
+        is_layers_own = products.HAS_PACKED_MKL or products.HAS_WIDE_ONEDNN  # there the fastest
+        assert by_onednn is not is_layers_own
         torch.testing.assert_close(outputs, layer(inputs))
         torch.testing.assert_close(torch.autograd.grad(outputs, wanted, d_outputs), expected)
 
