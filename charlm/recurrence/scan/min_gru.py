@@ -42,16 +42,18 @@ class MinGRUThroughTime(torch.autograd.Function):
     def backward(ctx: Any, d_outputs_TBH: Tensor, d_final_BH: Tensor) -> tuple[Tensor, Tensor]:
         h_TBH, gates_TBG = ctx.saved_tensors
         z_TBH, n_TBH = gates_TBG.chunk(2, dim=2)
-        a_TBH, g_TBH = 1 - z_TBH, torch.empty_like(h_TBH)
+        delta_TBG = torch.empty_like(gates_TBG)
+        delta_z_TBH, delta_n_TBH = delta_TBG.chunk(2, dim=2)
+        # At first 1 - z and g lie where δ_z and δ_n will: fresh memory costs more than the arithmetic.
+        a_TBH, g_TBH = torch.sub(1, z_TBH, out=delta_z_TBH), delta_n_TBH
         a, e, g = a_TBH.unbind(), d_outputs_TBH.unbind(), g_TBH.unbind()
         torch.add(e[-1], d_final_BH, out=g[-1])
         for t in reversed(range(len(g) - 1)):
             torch.addcmul(e[t], a[t + 1], g[t + 1], out=g[t])
-        delta_TBG = torch.empty_like(gates_TBG)
-        delta_z_TBH, delta_n_TBH = delta_TBG.chunk(2, dim=2)
-        torch.mul(g_TBH, z_TBH, out=delta_n_TBH)
+        d_hidden_BH = a[0] * g[0]
+        delta_n_TBH.mul_(z_TBH)
         torch.sub(n_TBH, h_TBH, out=delta_z_TBH).mul_(delta_n_TBH)
-        return delta_TBG, a[0] * g[0]
+        return delta_TBG, d_hidden_BH
 
 
 def unroll(
