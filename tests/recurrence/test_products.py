@@ -19,7 +19,7 @@ from helpers.unrolling import (
 from torch import Tensor
 
 from charlm.recurrence import products
-from charlm.recurrence.bptt.activations import tanh_
+from charlm.recurrence.bptt import activations
 
 Layout = Callable[[Tensor], Tensor]
 LAYOUTS: dict[str, Layout] = {
@@ -110,13 +110,17 @@ def test_another_type_is_left_to_the_layer_itself(dtype: torch.dtype) -> None:
     assert torch.equal(products.linear(inputs, layer.weight, layer.bias), layer(inputs))
 
 
+@pytest.mark.parametrize("by_numpy", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-def test_tanh_of_every_value(dtype: torch.dtype) -> None:
+def test_tanh_of_every_value(
+    dtype: torch.dtype, by_numpy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activations, "IS_NUMPY_FASTER", by_numpy)
     special = [0.0, -0.0, 1e-40, 1e-8, 9.0, 1e38, math.inf, -math.inf, math.nan]
     values = torch.cat([torch.tensor(special), torch.randn(1000) * 3]).to(dtype)
     expected = torch.tanh(values.double()).to(dtype)
     tensor = torch.stack([values, values], dim=1)  # columns, as a gate's part of a buffer
-    assert tanh_(tensor[:, 0]).data_ptr() == tensor.data_ptr()
+    assert activations.tanh_(tensor[:, 0]).data_ptr() == tensor.data_ptr()
     tolerance = 4 * torch.finfo(dtype).eps
     torch.testing.assert_close(tensor[:, 0], expected, rtol=tolerance, atol=0, equal_nan=True)
     assert torch.equal(tensor[:, 1].nan_to_num(), values.nan_to_num())
