@@ -8,7 +8,8 @@ take 0.17 ms, with oneDNN 0.20 ms, and the gradient by that weight, of 1,088 row
 (two cores of a Xeon). In bfloat16 ``torch.mm`` is oneDNN, too, which lays out the weight anew
 in every call: 0.11 ms, and 0.07 ms where it is laid out once (the same Xeon, with AMX). On an AMD
 processor with AVX2 alone, a step of a GRU with 512 units takes 0.45 ms with a weight that oneDNN has
-laid out beforehand, with MKL 0.52 ms (Zen 3). All give the same up to rounding. Of the products here autograd records ``linear`` alone.
+laid out beforehand, with MKL 0.52 ms (Zen 3). All give the same up to rounding. Of the products here
+autograd records ``linear`` alone.
 """
 
 from typing import Any
@@ -70,7 +71,7 @@ class By:
             # Laid out for the kernel beforehand; for a transposed matrix that costs what it saves.
             if self.weight.is_contiguous():
                 self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, len(example))
-        elif _is_worth_it_in_half(example, right) or _is_worth_it_if_wide(example, right, times):
+        elif _is_worth_laying_out(example, right, times):
             self.weight = torch.ops.mkldnn._reorder_linear_weight(
                 right.t().contiguous(), len(example)
             )
@@ -183,25 +184,13 @@ def _is_worth_a_kernel(left: Tensor, right: Tensor) -> bool:
     return left.is_cpu and left.dtype == torch.float32 and len(left) * right.numel() >= LEAST
 
 
-def _is_worth_it_in_half(left: Tensor, right: Tensor) -> bool:
-    return (
-        HAS_ONEDNN
-        and left.is_cpu
-        and left.dtype == torch.bfloat16
-        and len(left) * right.numel() >= LEAST_TO_LAY_OUT
-        and right.t().is_contiguous()
-        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    )
-
-
-def _is_worth_it_if_wide(left: Tensor, right: Tensor, times: int) -> bool:
-    return (
-        HAS_WIDE_ONEDNN
-        and left.is_cpu
-        and left.dtype == torch.float32
-        and len(left) * right.numel() >= LEAST_TO_LAY_OUT
-        and times >= LEAST_TIMES
-    )
+def _is_worth_laying_out(left: Tensor, right: Tensor, times: int) -> bool:
+    if not left.is_cpu or len(left) * right.numel() < LEAST_TO_LAY_OUT:
+        return False
+    if left.dtype == torch.bfloat16:
+        is_supported = HAS_ONEDNN and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return is_supported and right.t().is_contiguous()
+    return HAS_WIDE_ONEDNN and left.dtype == torch.float32 and times >= LEAST_TIMES
 
 
 def _onednn(left: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
