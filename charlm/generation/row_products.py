@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 # NumPy's on a CPU, torch's elsewhere.
 Array = Any
@@ -33,8 +34,11 @@ Multiply = Callable[[Array], Array]
 WEIGHTS = ("float32", "float16", "bfloat16", "int8")
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
-# Columns of a part of a table.
-WIDTH = 512
+# Columns of a part of a table, whose sums stay in the vector registers, of which AVX2 has few and
+# short ones; and how many columns a table must have for that to be worth it.
+WIDTH, LEAST_PARTED = (
+    (96, 2048) if torch.backends.cpu.get_cpu_capability() == "AVX2" else (512, 1025)
+)
 # For how many rows oneDNN lays out a weight.
 ROWS = 64
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -54,19 +58,17 @@ class Product:
     def __init__(self, *weights: Tensor, kept: str = "float32") -> None:
         self._num_outputs = sum(len(weight) for weight in weights)
         self._half = HALVES.get(kept)
-        self._is_short = kept != "float32"
-        table = _table(*weights).to(dtype=self._half)
+        self._table = _table(*weights).to(dtype=self._half)
         self._agree = (
-            table.is_cpu
-            and table.dtype in (torch.float32, torch.float16)
+            self._table.is_cpu
+            and self._table.dtype in (torch.float32, torch.float16)
             and kept != "int8"
-            and agree(self._num_outputs, len(table), table.dtype)
+            and agree(self._num_outputs, len(self._table), self._table.dtype)
         )
-        self._is_summed = self._agree or self._is_short
-        self._parts = _parts(table) if self._is_summed else [table]
-        self._sums = _sums_of_bytes(table) if kept == "int8" else _sums_of(self._parts)
-        if kept == "int8":
-            self._parts = []
+        self._sum: WeightedSum | None = None
+        if self._agree or kept != "float32":
+            self._sum = WeightedSum(self._table, in_bytes=kept == "int8")
+            del self._table  # it lies in the sum's parts
         self._packed: Tensor | None = None
 
     def __call__(self, rows: Array) -> Array:
@@ -78,17 +80,17 @@ class Product:
         if len(rows) > 1 and not self._agree:
             return _join([self.padded(rows[row : row + 1]) for row in range(len(rows))])
         if isinstance(rows, Tensor):
-            return rows @ self._parts[0]
+            return rows @ self._table
         tensor = torch.from_numpy(rows).to(dtype=self._half)
-        if not self._is_summed:
-            return (tensor @ self._parts[0]).numpy()
+        if self._sum is None:
+            return (tensor @ self._table).numpy()
         if len(rows) == 1:
-            sums = self._sums(tensor[0])
+            products = self._sum(tensor[0])
         else:
             if self._packed is None:
-                self._packed = _packed(torch.cat(self._parts, 1)[:, : self._num_outputs].t())
-            sums = _of_many(tensor, self._packed)
-        return (sums if self._half is None else sums.float()).numpy()
+                self._packed = _packed(self._sum.table()[:, : self._num_outputs].t())
+            products = _of_many(tensor, self._packed)
+        return (products if self._half is None else products.float()).numpy()
 
 
 class StackedProducts:
@@ -124,6 +126,46 @@ class StackedProducts:
         return products
 
 
+class WeightedSum:
+    """Of a row x [in] the sum of a table's rows weighted by it: x times the table, [1, out].
+
+    P parts · I inputs · W columns of a part
+
+    A wide table's columns are parted into tables of their own, one below the other, of which each
+    gives a sum: they are read from end to end, and what is added up stays in registers.
+
+    Args:
+        table: [I, out]
+        in_bytes: whether to keep it in whole numbers of 0 to 255, each part of an input's weights of
+            a step of their own.
+    """
+
+    def __init__(self, table: Tensor, in_bytes: bool = False) -> None:
+        num_inputs, num_outputs = table.shape
+        self._num_parts = -(-num_outputs // WIDTH) if num_outputs >= LEAST_PARTED else 1
+        width = -(-num_outputs // (16 * self._num_parts)) * 16  # whole cache lines
+        filled = F.pad(table, (0, width * self._num_parts - num_outputs))
+        parts_PIW = filled.unflatten(1, (self._num_parts, width)).transpose(0, 1)
+        self._parts = parts_PIW.reshape(-1, width)
+        self._every = torch.arange(len(self._parts), dtype=torch.int32)
+        self._starts = torch.arange(0, len(self._parts), num_inputs, dtype=torch.int32)
+        self._add = torch.embedding_bag
+        if in_bytes:
+            self._parts = torch.ops.quantized.embedding_bag_byte_prepack(self._parts)
+            self._add = torch.ops.quantized.embedding_bag_byte_rowwise_offsets.default
+
+    def __call__(self, row: Tensor) -> Tensor:
+        """[in] -> [1, out], or some columns more."""
+        factors = torch.cat([row] * self._num_parts) if self._num_parts > 1 else row
+        found = self._add(self._parts, self._every, self._starts, False, 0, False, factors)
+        sums: Tensor = found if isinstance(found, Tensor) else found[0]
+        return sums.view(1, -1)
+
+    def table(self) -> Tensor:
+        """The table again, or with some columns more; not of one in bytes."""
+        return self._parts.unflatten(0, (self._num_parts, -1)).transpose(0, 1).flatten(1)
+
+
 @cache
 def agree(num_outputs: int, num_inputs: int, dtype: torch.dtype) -> bool:
     """Whether one row's product and that of many rows have the same bits, for weights of a shape."""
@@ -134,7 +176,7 @@ def agree(num_outputs: int, num_inputs: int, dtype: torch.dtype) -> bool:
     rows = torch.randn(ROWS, num_inputs, generator=generator).to(dtype)
     packed = _packed(weight)
     product = _of_many(rows, packed)
-    of_one = _sums_of(_parts(_table(weight)))
+    of_one = WeightedSum(_table(weight))
     return all(
         torch.equal(_of_many(rows[:num_rows], packed), product[:num_rows])
         for num_rows in (2, 3, 5, 16, 33)
@@ -150,40 +192,6 @@ def _table(*weights: Tensor) -> Tensor:
     """
     filling = weights[0].new_zeros(-sum(map(len, weights)) % 16, weights[0].shape[1])
     return torch.cat([*weights, filling]).t().contiguous()
-
-
-def _parts(table: Tensor) -> list[Tensor]:
-    """A table's columns as tables of their own, where it is wide.
-
-    They are read from end to end, and what is added up stays in registers: with 2,048 columns in 16
-    bits that takes two thirds of the time.
-    """
-    width = WIDTH if table.shape[1] > 2 * WIDTH else table.shape[1]
-    return [part.contiguous() for part in table.split(width, dim=1)]
-
-
-def _sums_of(parts: list[Tensor]) -> Callable[[Tensor], Tensor]:
-    """Of a row x [in] the sum of a table's rows weighted by it, [1, out]."""
-    every, start = torch.arange(len(parts[0]), dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
-
-    def sums(row: Tensor) -> Tensor:
-        found = [torch.embedding_bag(p, every, start, False, 0, False, row)[0] for p in parts]
-        return found[0] if len(found) == 1 else torch.cat(found, 1)
-
-    return sums
-
-
-def _sums_of_bytes(table: Tensor) -> Callable[[Tensor], Tensor]:
-    """As ``_sums_of``, of a table that is kept in bytes."""
-    packed = torch.ops.quantized.embedding_bag_byte_prepack(table)
-    every, start = torch.arange(len(table), dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
-
-    def sums(row: Tensor) -> Tensor:
-        add = torch.ops.quantized.embedding_bag_byte_rowwise_offsets.default
-        found: Tensor = add(packed, every, start, False, 0, False, row)
-        return found
-
-    return sums
 
 
 def _packed(weight: Tensor) -> Tensor:

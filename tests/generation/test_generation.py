@@ -250,16 +250,18 @@ TOLERANCE = {"float32": 1e-4, "float16": 0.1, "bfloat16": 0.5, "int8": 0.5}
     num_rows=st.integers(1, 64),
     kept=st.sampled_from(["float64", *row_products.WEIGHTS]),
     by_kernels=st.booleans(),
+    width=st.sampled_from([16, 48, row_products.WIDTH]),
 )
 def test_products_of_rows(
-    sizes: tuple[int, int, int], num_rows: int, kept: str, by_kernels: bool
+    sizes: tuple[int, int, int], num_rows: int, kept: str, by_kernels: bool, width: int
 ) -> None:
     dtype, kept = (torch.float64, "float32") if kept == "float64" else (torch.float32, kept)
     num_inputs, above, below = sizes
     weights = [torch.randn(size, num_inputs, dtype=dtype) for size in (above, below)]
     rows = torch.randn(num_rows, num_inputs, dtype=dtype).numpy()
     agree = row_products.agree if by_kernels else lambda *shape: False
-    with mock.patch.object(row_products, "agree", agree):
+    parted = row_products.LEAST_PARTED if width == row_products.WIDTH else 1
+    with mock.patch.multiple(row_products, agree=agree, WIDTH=width, LEAST_PARTED=parted):
         product = Product(*weights, kept=kept)
         stacked = StackedProducts(*weights, kept=kept)
     found = product(rows)
