@@ -114,9 +114,9 @@ class CharDataModule(L.LightningDataModule):
                     "leave it out."
                 )
             self.hparams[name] = decided
-        for name, size in (("val_num_lanes", val_num_lanes), ("val_num_steps", val_num_steps)):
-            if size < 1:
-                raise UserError(f"{name} is {size}: it must be at least 1.")
+        for name in ("num_lanes", "num_steps", "val_num_lanes", "val_num_steps"):
+            if self.hparams[name] < 1:
+                raise UserError(f"{name} is {self.hparams[name]}: it must be at least 1.")
         if num_steps_jitter and sampling != "sequential":
             raise UserError(
                 f"data.num_steps_jitter goes with data.sampling sequential, not with {sampling}: leave "

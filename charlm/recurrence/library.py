@@ -85,11 +85,12 @@ def _lstm_in_bfloat16(
 ) -> tuple[Tensor, State]:
     # Autocast would make the memory bfloat16, too.
     with torch.autocast("cpu", enabled=False):
+        # Whatever their strides are, it reads values one after the other.
         outputs_TBH, hidden_BH, memory_BH, _ = torch.ops.aten.mkldnn_rnn_layer(
-            x_TBI,
-            *parameters,
-            hidden_BH.to(x_TBI.dtype),
-            memory_BH.float(),
+            x_TBI.contiguous(),
+            *(parameter.contiguous() for parameter in parameters),
+            hidden_BH.to(x_TBI.dtype).contiguous(),
+            memory_BH.float().contiguous(),
             reverse=False,
             batch_sizes=[],
             mode=LSTM_MODE,

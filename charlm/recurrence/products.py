@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from charlm.cells import Cell
 
 _CAPABILITY = torch.backends.cpu.get_cpu_capability()
-_ABILITIES = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-_PROCESSOR = str(_ABILITIES.get("cpu_name"))
+ABILITIES = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+_PROCESSOR = str(ABILITIES.get("cpu_name"))
 _CARRIES_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
     torch.ops.mkldnn, "_linear_pointwise"
 )

@@ -151,7 +151,10 @@ def _remove_unused(path: Path) -> bool:
         with open(path, "rb") as file:
             if not _lock(file, exclusively=True):
                 return False
-            path.unlink()
+            if fcntl is not None:
+                path.unlink()
+        if fcntl is None:
+            path.unlink()  # Windows: not while it is open here, and it refuses where it is mapped
     except FileNotFoundError:
         pass
     except OSError:

@@ -87,6 +87,11 @@ def decode_stream(
                 f"{name} is not {encoding}: byte 0x{error.object[error.start]:02x} at offset "
                 f"{offset:,} doesn't decode; name the file's encoding with {option}."
             ) from error
+        except UnicodeError as error:  # of UTF-16 and UTF-32, where no mark says in which order
+            raise UserError(
+                f"{name} is not {encoding}: {error}; name the file's encoding with {option}, such as "
+                "utf-16-le."
+            ) from error
         num_bytes += len(chunk)
         if at_start and decoded:
             decoded, at_start = decoded.removeprefix("\ufeff"), False
@@ -156,6 +161,8 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     Raises:
         UserError: it can't be written (no space, no permission).
     """
+    if not path.name or path.is_dir():
+        raise UserError(f"Can't write {path}: it is a folder; name a file.")
     # Its own name for each writer; made by open(), for the permissions that the user's umask says.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:

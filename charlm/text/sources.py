@@ -2,7 +2,8 @@
 
 Files stand in the order in which they are named; those of a folder (with its subfolders), of a glob
 or of a zip archive in the order of their paths, by code points. Between two of them stands a newline,
-where the first doesn't end with one. What begins with a dot is left out of a folder.
+where the first doesn't end with one. Left out of a folder is what begins with a dot, and the logs
+and checkpoints of runs that were started there.
 """
 
 import bz2
@@ -37,6 +38,8 @@ REFUSED = {
 # A zip archive with one of these is another program's document.
 OF_DOCUMENTS = ("[Content_Types].xml", "mimetype")
 TAR_MAGIC, TAR_PLACE = b"ustar", 257
+# What runs write into the folder that they are started in.
+OF_RUNS = "lightning_logs"
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -113,7 +116,7 @@ def joined(texts: Iterable[Iterable[str]]) -> Iterator[str]:
     for text in texts:
         if last != "\n":
             yield "\n"
-        for piece in text:
+        for piece in filter(None, text):
             yield piece
             last = piece[-1]
 
@@ -122,12 +125,14 @@ def absolute(paths: Any) -> Any:
     """The paths as they will be found from any folder; standard input and none as they are.
 
     Raises:
-        UserError: one is an address on the network, or has a name that isn't UTF-8.
+        UserError: one is empty, is an address on the network, or has a name that isn't UTF-8.
     """
     if paths is None or paths == STANDARD_INPUT:
         return paths
     if not isinstance(paths, str | os.PathLike):
         return [absolute(path) for path in paths]
+    if not os.fspath(paths):
+        raise UserError("data.path is empty: name a file or a folder, or leave it out.")
     if "://" in os.fspath(paths):
         raise UserError(f"{paths} is an address: download what is there, and name the file.")
     return in_unicode(os.path.abspath(os.path.expanduser(paths)))
@@ -155,8 +160,7 @@ def _expanded(path: str) -> list[str]:
         found = [
             file
             for file in root.rglob("*")
-            if file.is_file()
-            and not any(part.startswith(".") for part in file.relative_to(root).parts)
+            if file.is_file() and not any(map(_is_left_out, file.relative_to(root).parts))
         ]
         if not found:
             raise UserError(f"There is no file in the folder {path}: name one that has texts.")
@@ -167,6 +171,10 @@ def _expanded(path: str) -> list[str]:
             raise UserError(f"No file matches {path}: name files that exist with --data.path.")
         return matching
     return [path]  # whoever opens it tells what is wrong
+
+
+def _is_left_out(name: str) -> bool:
+    return name.startswith(".") or name == OF_RUNS
 
 
 def _opened(path: str) -> Iterator[tuple[str, io.BufferedReader]]:

@@ -69,11 +69,18 @@ def split_text(text: EncodedText, val_size: float, test_size: float) -> Split:
     before has as its last target, and the one after as its first input.
 
     Raises:
-        UserError: see ``split``; no whole document is left for a part that is wanted.
+        UserError: see ``split``; no whole document, or a single character, is left for a part that
+            is wanted.
     """
     parts = split(len(text.ids), val_size, test_size)
     mark_id = text.vocabulary.mark_id
     if mark_id is None:
+        for argument, part in (("val_size", parts.val), ("test_size", parts.test)):
+            if len(part) == 1:
+                raise UserError(
+                    f"{argument} holds out a single character, which has none before it to be "
+                    "predicted from: make it larger, or 0 for none."
+                )
         return parts
     marks = (_next_mark(text, part.stop - 1, mark_id) for part in (parts.train, parts.val))
     last = len(text.ids) - 1

@@ -14,6 +14,7 @@ import numpy as np
 from charlm.errors import UserError
 from charlm.text.documents import mark_of, marked_pieces
 from charlm.text.normalisation import check_normalisation, normalise
+from charlm.text.sources import joined
 
 UNKNOWN = "<unk>"
 UNKNOWN_ID = 0
@@ -134,9 +135,13 @@ class Vocabulary:
 
         "" where nothing but marks would be left.
         """
+        return self.prepare_files([[text]])
+
+    def prepare_files(self, texts: Iterable[Iterable[str]]) -> str:
+        """The same of several files, each in pieces: one text, but no document goes on in the next."""
         if self.documents is None:
-            return self.normalise(text)
-        marked = "".join(marked_pieces([[text]], self.documents, self.normalisation))
+            return self.normalise("".join(joined(texts)))
+        marked = "".join(marked_pieces(texts, self.documents, self.normalisation))
         return marked if len(marked) > 1 else ""
 
     def encode(self, text: str) -> np.ndarray:

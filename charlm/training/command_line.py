@@ -15,7 +15,7 @@ from charlm.data.datamodule import CharDataModule
 from charlm.data.samplers import share
 from charlm.errors import UserError
 from charlm.training import failures
-from charlm.training.callbacks import CONFIGURED
+from charlm.training.callbacks import CONFIGURED, StopEarly
 from charlm.training.cell_help import CellHelp
 from charlm.training.configuration import MODE
 from charlm.training.logger import LOG_FOLDER, RunLogger, log_folder
@@ -23,7 +23,13 @@ from charlm.training.module import CharLMModule
 from charlm.training.options import ConfigParser, ResumingCLI, SaveConfig, check_serialised
 from charlm.training.resume.compatibility import check_data, check_model
 from charlm.training.resume.limits import NOTHING_TRAINED, reached_limit, why_it_ended
-from charlm.training.trainer import DEFAULTS, check_callbacks, make_trainer, quiet_lightning
+from charlm.training.trainer import (
+    DEFAULTS,
+    check_callbacks,
+    check_numbers,
+    make_trainer,
+    quiet_lightning,
+)
 
 COMMANDS = ("fit", "validate", "test")
 
@@ -62,6 +68,7 @@ class CharLMCLI(ResumingCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         config = self.config_init[self.subcommand]
         options = {**config["trainer"], **kwargs}
+        check_numbers(options)
         if self.model.sizing is not None and not has_limit(options):
             B, T = (self.datamodule.hparams[name] for name in ("num_lanes", "num_steps"))
             each = B * T * options["accumulate_grad_batches"]
@@ -76,7 +83,8 @@ class CharLMCLI(ResumingCLI):
             parser, used = self._parser(self.subcommand), self.config[self.subcommand]
             callbacks.append(SaveConfig(parser, used, self.config_dump, **self.save_config_kwargs))
         if self.run_folder is not None and options["logger"] in (None, True):
-            # What a killed run had logged after its last checkpoint, it logs again.
+            # What a killed run had logged after its last checkpoint, it logs again. Samples of text
+            # stand at the number of steps done, metrics at one less (``RunLogger``).
             again: dict[str, Any] = {"purge_step": self.resumed_step + 1}
             root, version = self.run_folder
             options["logger"] = RunLogger(
@@ -88,6 +96,10 @@ class CharLMCLI(ResumingCLI):
         """``Trainer.fit``, with what the user is to be told of it."""
         data: Any = self.datamodule
         share(data.hparams.num_lanes, 0, self.trainer.world_size)
+        self.model.check_goes_with(data.hparams)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, StopEarly):
+                callback.check(has_validation=bool(len(data.split.val)))
         if self.resumed is not None and not self._goes_on():
             return
         profiler = self.trainer.profiler  # type: ignore[attr-defined]

@@ -40,7 +40,12 @@ def told_in_a_sentence() -> Iterator[None]:
             f"Can't write or read{where}: {error.strerror or error}; the logs' folder is set with "
             "--trainer.default_root_dir."
         ) from error
-    except (ModuleNotFoundError, *OF_OPTIONS) as error:
+    except (ModuleNotFoundError, MemoryError, *OF_OPTIONS) as error:
+        if is_out_of_memory(error):
+            raise UserError(
+                "Out of memory: lower model.hidden_sizes, or the lanes and steps of the data "
+                f"({' '.join(str(error).split()) or 'no more is said'})."
+            ) from error
         if name := missing_package(error):
             raise UserError(
                 f"An option needs the package {name}, which isn't installed: pip install '{name}'."

@@ -86,7 +86,9 @@ class RunLogger(TensorBoardLogger):
 
     @cached_property
     def metrics(self) -> MetricsFile:
-        return MetricsFile(Path(self.log_dir) / NAME, self._purge_step)
+        # An entry of step N is of the batch that made N steps N + 1.
+        purge_step = None if self._purge_step is None else self._purge_step - 1
+        return MetricsFile(Path(self.log_dir) / NAME, purge_step)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:

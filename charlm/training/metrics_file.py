@@ -41,11 +41,13 @@ class MetricsFile:
 
     def flush(self) -> None:
         if self._waiting:
-            text, self._waiting = "".join(self._waiting), []
+            # Should the disk be full, what is left of a row stands on a line of its own.
+            text, self._waiting = "".join(self._waiting), ["\n"]
             if not self.path.is_file():
                 text = HEADER + text
             with open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(text)
+            self._waiting = []
 
 
 def line(row: tuple[Any, ...] | list[str]) -> str:
@@ -55,9 +57,10 @@ def line(row: tuple[Any, ...] | list[str]) -> str:
 
 
 def whole_rows(path: Path) -> list[list[str]]:
-    """All but the header, and but what a killed process has left of its last row."""
+    """All but the header, and but what a killed process or a full disk has left of a row."""
     text = path.read_text(encoding="utf-8")
-    return list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))[1:]
+    rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
+    return [row for row in rows if len(row) == 3][1:]
 
 
 def read_curves(folder: str | Path) -> Curves:

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from charlm.cells.options import as_names
 from charlm.checkpoint import named_as
 from charlm.data.batch import Batch
+from charlm.data.datamodule import CharDataModule
 from charlm.dropout import check_probability, partly_fresh
 from charlm.errors import UserError
 from charlm.evaluation.protocol import log_probabilities, summed_nats
@@ -172,14 +173,21 @@ class CharLMModule(L.LightningModule):
         compatibility.check_model(self, checkpoint["hyper_parameters"])
         self._resumed_learning_rate = checkpoint["hyper_parameters"]["learning_rate"]
 
-    def on_train_start(self) -> None:
-        data: Any = getattr(self.trainer, "datamodule", None)
-        jitter = data.hparams.get("num_steps_jitter") if data else 0
-        if jitter and self.hparams["backprop_steps"] is not None:
+    def check_goes_with(self, data: Any) -> None:
+        """Raise a UserError for options of the data (its ``hparams``) that rule out the module's."""
+        if (k2 := self.hparams["backprop_steps"]) is None:
+            return
+        if data.num_steps_jitter:
             raise UserError(
                 "data.num_steps_jitter and model.backprop_steps don't go together: BPTT(k1, k2) wants "
                 "windows of one length; leave one of them out."
             )
+        reach_beyond(k2, data.num_steps, data.carry and data.sampling != "random")
+
+    def on_train_start(self) -> None:
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, CharDataModule):
+            self.check_goes_with(data.hparams)
         if self._resumed_learning_rate is not None:
             now = self.hparams["learning_rate"]
             compatibility.change_learning_rate(self.trainer, self._resumed_learning_rate, now)

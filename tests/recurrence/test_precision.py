@@ -120,6 +120,18 @@ def test_auto_takes_a_backend_that_keeps_the_memory(monkeypatch: pytest.MonkeyPa
             assert fastest(cell, cpu, with_documents=True) == "bptt"
 
 
+@pytest.mark.parametrize("backend", LSTM_WAYS)
+def test_strides_make_no_difference(backend: str) -> None:
+    cell = draw("lstm")
+    inputs, state = torch.randn(B, T, I).transpose(0, 1), torch.randn(1, H).expand(B, H)
+    with torch.autocast("cpu", torch.bfloat16):
+        strided = unroll(cell, inputs, (state.bfloat16(), state), backend)[0]
+        copied = (state.bfloat16().contiguous(), state.contiguous())
+        torch.testing.assert_close(
+            strided, unroll(cell, inputs.contiguous(), copied, backend)[0], rtol=0, atol=2e-2
+        )
+
+
 @pytest.mark.skipif(not IN_FLOAT32, reason="this processor's kernel keeps no memory in float32")
 def test_the_kernel_carries_the_memory_and_its_gradient_in_float32() -> None:
     cell = draw("lstm")

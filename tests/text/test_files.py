@@ -62,6 +62,13 @@ def test_utf_16_without_a_mark_is_not_taken_for_another_encoding(
     assert read_text(path, "utf-16-le").startswith("time traveller\n")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf_16"])
+def test_without_a_mark_the_order_of_bytes_is_asked_for(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path, "time traveller".encode(f"{encoding}-le".replace("_", "-")))
+    with pytest.raises(UserError, match=rf"not {encoding}: .*--data\.encoding"):
+        read_text(path, encoding)
+
+
 @given(st.integers(0, 9), st.integers(1, 5))
 def test_the_offset_is_right_wherever_a_chunk_ends(
     tmp_path_factory: pytest.TempPathFactory, num_before: int, chunk_bytes: int

@@ -17,6 +17,7 @@ from charlm.errors import UserError
 from charlm.text import encoding
 from charlm.text.encoding import encode_corpus
 from charlm.text.sources import Source, absolute, joined
+from charlm.training.logger import LOG_FOLDER
 
 
 def read(path: object, encoding: str = "utf-8") -> str:
@@ -86,6 +87,13 @@ def test_files_of_a_folder_stand_in_the_order_of_their_paths(tmp_path: Path) -> 
     assert read([tmp_path / "é", tmp_path / "b.txt"]) == "é\nb"
 
 
+def test_runs_that_were_started_in_the_folder_are_no_text(tmp_path: Path) -> None:
+    for name in ("a.txt", "poems/b.txt", f"{LOG_FOLDER}/version_0/metrics.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    assert read(tmp_path) == "a.txt\npoems/b.txt"
+
+
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     for content in ("from a pipe é".encode(), gzip.compress("from a pipe é".encode())):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
@@ -114,6 +122,8 @@ def test_what_is_large_once_unpacked_is_mapped(
     ("path", "told"),
     [
         (["-", "-"], "can be read only once"),
+        ("", "data.path is empty"),
+        (["text.txt", ""], "data.path is empty"),
         ("https://example.com/text.txt", "is an address: download"),
         (os.fsdecode(b"caf\xe9.txt"), "isn't UTF-8: rename"),
     ],

@@ -398,6 +398,46 @@ def test_what_lightning_refuses_is_a_sentence(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
+        (("--data.num_lanes", 0), "num_lanes is 0"),
+        (("--data.num_steps", -1), "num_steps is -1"),
+        (("--data.val_size", 1), "val_size holds out a single character"),
+        (("--data.val_size", 0, "--early_stopping.patience", 2), "set data.val_size"),
+        (("--model.backprop_steps", 60, "--data.sampling", "random"), "begins anew"),
+        (("--model.backprop_steps", 60, "--data.carry", "false"), "begins anew"),
+        (("--model.backprop_steps", 60, "--data.num_steps_jitter", 3), "don't go together"),
+        (("--model.hidden_sizes=[100000000]",), "Out of memory: lower model.hidden_sizes"),
+    ],
+)
+def test_what_makes_no_sense_is_told_before_anything_is_written(
+    tmp_path: Path, options: tuple[object, ...], told: str
+) -> None:
+    outcome = fit(tmp_path, "--config", CONFIGS / "debug.yaml", *SMALL, *options)
+    assert outcome.code == 1
+    assert told in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--data.num_lanes", "num_lanes is 0"),
+        ("--data.num_steps", "num_steps is 0"),
+        ("--trainer.accumulate_grad_batches", "accumulate_grad_batches is 0"),
+    ],
+)
+def test_a_run_that_is_as_long_as_its_text_says_needs_numbers_too(
+    copied: Path, tmp_path: Path, option: str, told: str
+) -> None:
+    outcome = fit(tmp_path, "--config", "own-text", "--data.path", copied / "novel.txt", option, 0)
+    assert outcome.code == 1
+    assert told in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
         (
             ("--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val_loss"),
             "metric `val_loss` which is not available",

@@ -71,7 +71,7 @@ def test_killed_twenty_times(tmp_path: Path) -> None:
         if killed.last.is_file():
             steps.append(read(killed.last)["global_step"])
     assert steps == sorted(steps)
-    assert steps[-1] > 5
+    assert len(set(steps)) > 3  # it came further between the kills
     assert in_a_write > 0
 
     assert os.waitpid(in_a_process(lambda: train(killed)), 0)[1] == 0

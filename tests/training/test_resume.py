@@ -200,6 +200,18 @@ def test_gradients_that_are_being_accumulated_are_not_cut_off(tmp_path: Path) ->
     assert_same(run, alone)
 
 
+def test_a_validation_in_mid_accumulation_is_not_stopped_in(tmp_path: Path) -> None:
+    case = options("sequential", "every 2 batches", "max_epochs")
+    case["trainer"] |= {"accumulate_grad_batches": 3}
+    alone = Run(tmp_path / "alone", **case).go()
+    run = Run(tmp_path / "run", **case)
+    # After four batches: it stops in the next validation, after two steps of three batches.
+    run.stopped(SignalInValidation(1))
+    assert read(run.last)["global_step"] == 2
+    run.go(resume=True)
+    assert_same(run, alone)
+
+
 @pytest.mark.parametrize("validation", VALIDATION)
 def test_the_best_checkpoint_can_be_gone_on_from(
     tmp_path: Path, left_alone: Any, validation: str
@@ -257,9 +269,10 @@ def go_on(folder: Path, *arguments: object) -> Outcome:
 def test_the_newest_run_goes_on_in_its_folder_with_its_options(begun: Path, tmp_path: Path) -> None:
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     version = tmp_path / "lightning_logs" / "version_0"
-    # What a killed run leaves: an entry after its checkpoint, and half an entry.
+    # What a killed run leaves: entries of the steps after its checkpoint, and half an entry.
+    done = read(version / "checkpoints" / "last.ckpt")["global_step"]
     with open(version / "metrics.csv", "a", encoding="utf-8") as file:
-        file.write("9999,train/perplexity,1.5\n10000,train/per")
+        file.write(f"{done},train/perplexity,2.5\n9999,train/perplexity,1.5\n10000,train/per")
     config = (version / "config.yaml").read_text(encoding="utf-8")
     outcome = go_on(tmp_path, "--trainer.max_epochs", 3)
     assert outcome.code == 0, outcome.err

@@ -33,12 +33,16 @@ class StopEarly(EarlyStopping):
     def state_key(self) -> str:
         return type(self).__name__
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.is_on and not trainer.enable_validation:
+    def check(self, has_validation: bool) -> None:
+        """Raise a UserError where there is no validation to go by."""
+        if self.is_on and not has_validation:
             raise UserError(
                 "early_stopping.patience goes by the validation loss, and nothing is held out: set "
                 "data.val_size."
             )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.check(trainer.enable_validation)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         is_training = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking

@@ -93,7 +93,15 @@ class LastCheckpoint(ModelCheckpoint):
         is_of_training = trainer.validating and trainer.state.fn == TrainerFn.FITTING
         # While it validates their average, the weights aren't those to go on with.
         is_in_place = not averages_weights(trainer)
-        if self._is_on(trainer) and is_of_training and is_asked and is_in_place:
+        # Gradients that are being accumulated aren't saved: then it stops before the next step.
+        is_between_steps = not trainer.fit_loop.epoch_loop._should_accumulate()
+        if (
+            is_of_training
+            and is_asked
+            and is_in_place
+            and is_between_steps
+            and self._is_on(trainer)
+        ):
             self._write_or_stop(trainer, only_to_stop=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -29,13 +29,17 @@ def reached_limit(trainer: L.Trainer, checkpoint: dict[str, Any]) -> str | None:
 
 
 def why_it_ended(trainer: L.Trainer) -> str | None:
-    """What a run that ended before its last epoch or step is told to have ended by, in a sentence."""
+    """What a run that ended before its last epoch or step is told to have ended by, in a sentence.
+
+    ``StopEarly`` has told it itself.
+    """
     step = trainer.global_step
     timer = timer_of(trainer)
     if timer is not None and timer.time_elapsed() >= duration_of(timer):
         return f"stopped at step {step}: it has reached {told_time(timer)}."
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+        # Not by the epoch that it stopped in: a run that goes on keeps that of the one before.
+        if type(callback) is EarlyStopping and callback.wait_count >= callback.patience:
             return (
                 f"stopped at step {step}: {callback.monitor} has not improved for "
                 f"{callback.patience} checks (its best: {callback.best_score.item():.4g})."
