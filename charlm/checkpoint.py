@@ -113,7 +113,8 @@ def _read_export(folder: Path) -> dict[str, Any]:
         weights = safetensors.torch.load_file(folder / WEIGHTS)
         return {
             "state_dict": {f"model.{name}": weight for name, weight in weights.items()},
-            "hyper_parameters": config["architecture"] | {"vocabulary": config["vocabulary"]},
+            "hyper_parameters": config["architecture"]
+            | {name: config.get(name) for name in ("vocabulary", "dynamic_evaluation")},
             "datamodule_hyper_parameters": config["data"],
         }
     except FileNotFoundError as error:

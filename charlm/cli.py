@@ -1,7 +1,7 @@
-"""The command line: charlm fit / validate / test / generate / score / export.
+"""The command line: charlm fit / validate / test / generate / score / inspect / serve / export / sweep.
 
-``fit``, ``validate`` and ``test`` are Lightning's; the others take a checkpoint alone, and don't
-import Lightning.
+``fit``, ``validate`` and ``test`` are Lightning's, and ``sweep`` has them run; the others take a
+checkpoint alone, and don't import Lightning.
 """
 
 import contextlib

@@ -151,8 +151,15 @@ def _print(text: str, at_once: bool) -> None:
 
 def _lines(prompt: str) -> Iterable[str]:
     """The lines that are typed, or piped in, until their end; Ctrl-C takes a line back."""
+    if sys.stdin is None:
+        raise UserError("There is no standard input to read prefixes from.")
     if not sys.stdin.isatty():
-        yield from (line.rstrip("\n") for line in sys.stdin)
+        try:
+            yield from (line.rstrip("\n") for line in sys.stdin)
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"Standard input is not {error.encoding}: pipe in that, or set PYTHONIOENCODING."
+            ) from error
         return
     with suppress(ImportError):
         import readline  # noqa: F401 - input() edits lines with it

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from charlm.checkpoint import load
 from charlm.errors import UserError
-from charlm.evaluation.scoring import score
+from charlm.evaluation.scoring import encode, predictions, summarise
 from charlm.inspection.features import features_of, rank
 from charlm.inspection.page import MAX_CHARACTERS, page
 from charlm.inspection.reach import reach
@@ -53,14 +53,21 @@ def inspect(
             "and steps_back must be at least 1."
         )
     model, vocabulary = load(checkpoint, device)
-    whole = vocabulary.normalise(read_text(str(text), encoding, option="--encoding"))
-    shown = score(model, vocabulary, whole[:characters], top_k=NUM_ALTERNATIVES)
+    whole, _ = encode(vocabulary, read_text(str(text), encoding, option="--encoding"))
+    # The mark before the first document isn't shown.
+    has_mark = vocabulary.mark is not None and whole.startswith(vocabulary.mark)
+    read = whole[: characters + has_mark]
+    ids = vocabulary.encode(read)
+    mark_id = vocabulary.mark_id
+    model.eval()
+    predicted = predictions(model, ids, mark_id=mark_id)
+    shown = summarise(read, ids, predicted, NUM_ALTERNATIVES, mark_id)
     ids = vocabulary.encode(shown.text)
-    recording = record(model, ids, vocabulary.mark_id)
+    recording = record(model, ids, mark_id)
     rankings = {
         name: rank(recording.parts, values_N) for name, values_N in features_of(shown.text).items()
     }
-    shares = reach(model, ids, recording, gradients, steps_back, vocabulary.mark_id)
+    shares = reach(model, ids, recording, gradients, steps_back, mark_id)
     cells = " + ".join(f"{type(cell).__name__} {cell.hidden_size}" for cell in model.cells)
     content = page(
         text.name,
@@ -70,7 +77,7 @@ def inspect(
         recording.parts,
         rankings,
         shares,
-        len(whole),
+        len(whole) - has_mark,
     )
     with atomic_writer(html) as file:
         file.write(content.encode())

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,13 +13,13 @@ from charlm.evaluation.baselines import Baselines, Cost
 from charlm.evaluation.dynamic import DynamicEvaluation
 from charlm.evaluation.networks import WINDOW, Networks, Reading, averaged, with_ngram
 from charlm.evaluation.ngram import NGram
-from charlm.evaluation.scoring import Score, check_protocol, encode, summarise
+from charlm.evaluation.scoring import Score, check_protocol, encode_files, summarise
 from charlm.evaluation.surprisal.page import TOP_K, page
 from charlm.evaluation.surprisal.terminal import ansi as shaded
 from charlm.evaluation.tables import comparison, json_lines, table, unknown_remark
 from charlm.evaluation.training_text import read_part
 from charlm.text.files import atomic_writer
-from charlm.text.sources import STANDARD_INPUT, Source, joined
+from charlm.text.sources import STANDARD_INPUT, Source
 
 
 def score(
@@ -96,7 +97,7 @@ def score(
 
     networks = Networks([Path(path) for path in checkpoint], backend, device)
     settings = networks.settings(**given) if dynamic else []
-    named = [*_held_out(networks, held_out), *((name, _read(name, encoding)) for name in texts)]
+    named = [*_held_out(networks, held_out), *(_read(networks, name, encoding) for name in texts)]
     training_ids = _training_ids(networks, needed=dynamic or ngram, wanted=baselines)
     counted = None
     if training_ids is not None and (ngram or baselines):
@@ -118,16 +119,16 @@ def score(
         readings[method] = with_ngram(members, counted)
 
     top_k = TOP_K if html else 0
-    scores = [(name, _score(networks, name, text, readings[method], top_k)) for name, text in named]
+    scores = [(each.name, _score(networks, each, readings[method], top_k)) for each in named]
     costs: list[dict[str, Cost]] = []
     if baselines:
         known = Baselines(networks.vocabulary, training_ids, counted)
         others = {name: reading for name, reading in readings.items() if name != method}
         costs = [
             {method: Cost(None, scored.bits_per_character)}
-            | _bits(networks, scored.text, others)
+            | _bits(networks, each, others)
             | known.costs(scored.text)
-            for _, scored in scores
+            for each, (_, scored) in zip(named, scores, strict=True)
         ]
     if html:
         with atomic_writer(html) as file:
@@ -171,31 +172,44 @@ def _remarks(lanes: int, window: int | None, settings: Sequence[DynamicEvaluatio
     return remarks
 
 
-def _read(name: str, encoding: str) -> str:
-    return "".join(joined(Source(name).texts(encoding, option="--encoding")))
+class Text(NamedTuple):
+    """A text to score, normalised, with its marks; its ids, [N]."""
+
+    name: str
+    text: str
+    ids: np.ndarray
 
 
-def _held_out(networks: Networks, part: str | None) -> list[tuple[str, str]]:
-    if part is None:
-        return []
-    read = read_part(networks.data(), part)
-    return [(f"{read.name}, {part}", read.text)]
-
-
-def _score(networks: Networks, name: str, text: str, reading: Reading, top_k: int) -> Score:
+def _read(networks: Networks, name: str, encoding: str) -> Text:
+    files = Source(name).texts(encoding, option="--encoding")
     try:
-        text, ids = encode(networks.vocabulary, text)
-        return summarise(text, ids, reading(ids), top_k, networks.vocabulary.mark_id)
+        return Text(name, *encode_files(networks.vocabulary, files))
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 
 
-def _bits(networks: Networks, text: str, readings: dict[str, Reading]) -> dict[str, Cost]:
-    """What a normalised text costs by each of the readings."""
-    text, ids = encode(networks.vocabulary, text)
+def _held_out(networks: Networks, part: str | None) -> list[Text]:
+    if part is None:
+        return []
+    read = read_part(networks.data(), part)
+    ids = read.ids
+    if read.vocabulary != networks.vocabulary:
+        ids = networks.vocabulary.encode(read.text)
+    return [Text(f"{read.name}, {part}", read.text, ids)]
+
+
+def _score(networks: Networks, text: Text, reading: Reading, top_k: int) -> Score:
     mark_id = networks.vocabulary.mark_id
+    try:
+        return summarise(text.text, text.ids, reading(text.ids), top_k, mark_id)
+    except UserError as error:
+        raise UserError(f"{text.name}: {error}") from error
+
+
+def _bits(networks: Networks, text: Text, readings: dict[str, Reading]) -> dict[str, Cost]:
+    """What a text costs by each of the readings."""
     return {
-        name: Cost(None, summarise(text, ids, reading(ids), 0, mark_id).bits_per_character)
+        name: Cost(None, _score(networks, text, reading, 0).bits_per_character)
         for name, reading in readings.items()
     }
 

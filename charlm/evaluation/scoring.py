@@ -160,7 +160,16 @@ def encode(vocabulary: Vocabulary, text: str) -> tuple[str, np.ndarray]:
     Raises:
         UserError: nothing is left of it.
     """
-    text = vocabulary.prepare(text)
+    return encode_files(vocabulary, [[text]])
+
+
+def encode_files(vocabulary: Vocabulary, texts: Iterable[Iterable[str]]) -> tuple[str, np.ndarray]:
+    """The same of the texts of several files, each in pieces.
+
+    Raises:
+        UserError: as ``encode``.
+    """
+    text = vocabulary.prepare_files(texts)
     if not text:
         raise UserError(
             f"Nothing is left of the text after the normalisation {vocabulary.normalisation!r} of "

@@ -13,6 +13,7 @@ from charlm.text.vocabulary import Vocabulary
 
 OPTIONS = ("normalisation", "max_chars", "encoding")
 PARTS = ("train", "val", "test")
+REPLACEMENT = "\ufffd"
 
 
 class Part(NamedTuple):
@@ -29,7 +30,9 @@ class Part(NamedTuple):
 
     @property
     def text(self) -> str:
-        return self.vocabulary.decode(self.ids)
+        """Of as many characters, U+FFFD for each that the vocabulary lacks."""
+        symbols = [REPLACEMENT, *self.vocabulary.symbols[1:]]
+        return "".join(symbols[i] for i in self.ids)
 
 
 def read_part(data: Mapping[str, Any] | None, part: str = "train") -> Part:

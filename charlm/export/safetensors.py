@@ -2,7 +2,7 @@
 
 - ``model.safetensors``: the parameters by name, as ``CharLM`` names them;
 - ``config.json``: the architecture (``CharLM``'s options), the vocabulary with its
-  normalisation, and what data the model was trained on;
+  normalisation, the settings of dynamic evaluation, and what data the model was trained on;
 - ``model.onnx``, if wanted: the single step (``charlm.export.onnx``).
 """
 
@@ -60,5 +60,6 @@ def _config(content: dict[str, Any]) -> dict[str, Any]:
         "format": "charlm",
         "architecture": {n: v for n, v in hyper_parameters.items() if n in options},
         "vocabulary": hyper_parameters["vocabulary"],
+        "dynamic_evaluation": hyper_parameters.get("dynamic_evaluation"),
         "data": data and {n: v for n, v in data.items() if n != "_instantiator"},
     }

@@ -21,7 +21,7 @@ from charlm.cells import GRU, LSTM, RNN, Cell
 from charlm.errors import UserError
 from charlm.model import CharLM
 from charlm.pages.common import json_in_html, with_common
-from charlm.text.visible import visible, visible_name
+from charlm.text.visible import visible_name
 from charlm.text.vocabulary import Vocabulary
 
 # Numbers: a row of a matrix has a multiple of so many.
@@ -46,7 +46,6 @@ def web_files(model: CharLM, vocabulary: Vocabulary, name: str) -> dict[str, byt
     description |= {
         "name": visible_name(name),
         "symbols": list(vocabulary.symbols),
-        "signs": [visible(symbol) for symbol in vocabulary.symbols],
         "normalisation": vocabulary.normalisation,
         "mark": vocabulary.mark_id,  # of what stands between documents, if the text has any
         "weights": base64.b64encode(weights).decode(),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from charlm.checkpoint import Trained
 from charlm.errors import UserError
@@ -119,7 +120,12 @@ def _event(context: Context, id_: int, log_p: float, new: bool) -> dict[str, Any
 
 
 def _parts(context: Context) -> list[np.ndarray]:
-    return [np.asarray(part)[0] for cell_state in context.state for part in cell_state]
+    # A state is of NumPy's arrays on a CPU, else of the device's tensors.
+    return [
+        torch.as_tensor(part)[0].cpu().numpy()
+        for cell_state in context.state
+        for part in cell_state
+    ]
 
 
 def _as_bytes(units_H: np.ndarray) -> bytes:

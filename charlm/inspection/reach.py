@@ -38,9 +38,11 @@ def reach(
         is none.
     """
     num_places = min(num_places, len(ids))
+    num_steps = max(1, min(num_steps, num_places))
     shares = np.zeros((num_places, num_steps), dtype=np.float32)
     device = model.output.weight.device
-    name = f"layer{len(model.cells)}.hidden"
+    # The part of a state that comes first is the output.
+    name = f"layer{len(model.cells)}.{model.cells[-1].state_names[0]}"
     # A place with fewer characters before it has a shorter window: those come one by one.
     early = [np.array([n]) for n in range(1, min(num_steps, num_places))]
     late = np.arange(num_steps, num_places)

@@ -42,6 +42,8 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    # On Windows it would let a second server take the same port.
+    allow_reuse_address = sys.platform != "win32"
 
     def __init__(self, address: tuple[str, int], models: Sequence[Model]) -> None:
         self.models = models

@@ -241,6 +241,8 @@ def test_texts_in_another_encoding_and_order_of_arguments(
         (["text.txt", "--json", "--ansi"], 1, "Choose one of --json and --ansi"),
         (["-", "-"], 1, "name it once"),
         (["text.txt", "--html", "text.txt/out.html"], 1, "Can't write text.txt/out.html"),
+        (["text.txt", "--html", "."], 1, "Can't write .: it is a folder"),
+        (["text.txt", "--html", ".."], 1, "Can't write ..: it is a folder"),
         (["text.txt", "--checkpoint", "text.txt"], 1, "can't be read as a checkpoint"),
         (["text.txt", "--checkpoint", "."], 1, "is no export"),
     ],
@@ -371,6 +373,52 @@ def test_what_was_held_out_is_scored_without_a_file(checkpoint: Path, novel: str
     vocabulary = load(checkpoint).vocabulary
     expected = score(load(checkpoint).model, vocabulary, vocabulary.normalise(novel)[9000:10_000])
     assert (scored["characters"], scored["nats"]) == (1000, expected.nats)
+
+
+@pytest.mark.parametrize("documents", [None, "line", ""])
+def test_what_was_held_out_is_scored_as_it_was_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documents: str | None
+) -> None:
+    """Also characters that the model lacks, and documents that ``max_chars`` has cut."""
+    monkeypatch.chdir(tmp_path)
+    Path("first.txt").write_text("abc de\n\n" * 60, encoding="utf-8")
+    Path("second.txt").write_text("abé de\n\n" * 60, encoding="utf-8")
+    names = () if documents is None else ("--data.documents", documents)
+    sizes = ("--data.num_lanes", "2", "--data.num_steps", "9", "--data.fallback", "null")
+    fit = ("fit", *sizes, "--model.hidden_sizes", "[4]", "--trainer.enable_progress_bar", "false")
+    begun = charlm(*fit, "--data.path", "first.txt", *names, "--trainer.max_epochs", "1")
+    assert begun.code == 0, begun.err
+    split = ("--data.val_size", "0.2", "--data.max_chars", "301")
+    went_on = charlm(
+        *("fit", "--ckpt_path", "last", "--data.path", "second.txt", *split),
+        *("--data.allow_changed_corpus", "true", "--trainer.max_epochs", "2"),
+    )
+    assert went_on.code == 0, went_on.err
+    newest = max(Path().rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
+    read = read_part(contents(newest)["datamodule_hyper_parameters"], "val")
+    [scored] = objects(run(newest, "--json", "--held_out", "val"))
+    num_unknown = int((read.ids == 0).sum())
+    assert scored["unknown"] == num_unknown > 0
+    assert scored["characters"] == len(read.ids) - (read.ids[0] == read.vocabulary.mark_id)
+
+
+def test_documents_of_several_files_are_scored_as_those_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    poems = ("ab cd\nab", "cd ab\n", "ab ab\ncd")
+    Path("poems").mkdir()
+    for number, poem in enumerate(poems):
+        Path(f"poems/{number}.txt").write_text(poem, encoding="utf-8")
+    sizes = ("--data.num_lanes", "2", "--data.num_steps", "5", "--model.hidden_sizes", "[4]")
+    fit = ("fit", "--data.path", "poems", "--data.documents", "file", *sizes)
+    begun = charlm(*fit, "--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false")
+    assert begun.code == 0, begun.err
+    (checkpoint,) = Path().rglob("last.ckpt")
+    [together] = objects(run(checkpoint, "--json", "poems"))
+    apart = objects(run(checkpoint, "--json", *(f"poems/{number}.txt" for number in range(3))))
+    assert together["characters"] == sum(each["characters"] for each in apart)
+    assert together["nats"] == pytest.approx(sum(each["nats"] for each in apart))
 
 
 def test_what_learns_needs_the_training_text(novel: str, text: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from helpers.running import charlm
 
 from charlm.cells import CELLS, Cell, State
-from charlm.checkpoint import load
+from charlm.checkpoint import contents, load
 from charlm.errors import UserError
 from charlm.export import onnx as onnx_step
 from charlm.export.safetensors import export
@@ -160,9 +160,14 @@ def test_an_export_loads_as_its_checkpoint_does(options: dict[str, Any], tmp_pat
 def test_an_export_stands_for_the_checkpoint_in_every_command(
     checkpoint: Path, tmp_path: Path
 ) -> None:
+    content = contents(checkpoint)
+    content["hyper_parameters"]["dynamic_evaluation"] = {"segment": 5, "rate": 1e-3}
+    checkpoint = tmp_path / "own.ckpt"
+    torch.save(content, checkpoint)
     export(checkpoint, tmp_path / "export")
     (tmp_path / "text.txt").write_text("The time traveller smiled.", encoding="utf-8")
     for command in (
+        ("score", "--json", "--dynamic", tmp_path / "text.txt"),
         ("generate", "--prefix", "time", "--num_chars", 20),
         ("score", "--json", "--baselines", tmp_path / "text.txt"),
     ):

@@ -22,6 +22,7 @@ from charlm.inspection.features import Match, Ranking
 from charlm.inspection.page import choose_units, page, quantise
 from charlm.inspection.server import Server
 from charlm.model import CharLM
+from charlm.text.normalisation import NORMALISATIONS
 from charlm.text.vocabulary import Vocabulary
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u202eא\x00\x07😀\n"
@@ -187,6 +188,29 @@ def test_values_come_back_from_their_bytes() -> None:
     assert (np.abs(back - values).max(axis=0) <= np.abs(values).max(axis=0) / 127).all()
 
 
+@pytest.mark.parametrize("normalisation", ["none", "letters"])
+def test_documents_are_parted_before_they_are_normalised(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, normalisation: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("names.txt").write_text("anna\n\nbob\ncarl\ndora\n" * 9, encoding="utf-8")
+    options = ("--data.normalisation", normalisation, "--data.documents", "line")
+    sizes = ("--data.num_lanes", 2, "--data.num_steps", 9, "--model.hidden_sizes", "[8]")
+    fit = ("fit", "--data.path", "names.txt", *options, *sizes, "--trainer.max_epochs", 1)
+    assert charlm(*fit, "--trainer.enable_progress_bar", "false").code == 0
+    (checkpoint,) = Path().rglob("last.ckpt")
+    for characters, shown, told in ((1000, 9 * 19, None), (7, 7, f"the first 7 of {9 * 19:,}")):
+        given = ("--checkpoint", checkpoint, "--html", "page.html", "--characters", characters)
+        outcome = charlm("inspect", "names.txt", *given)
+        assert outcome.code == 0, outcome.err
+        open_page(browser, tmp_path / "page.html")
+        ready(browser)
+        assert len(browser.find_elements("css selector", "#text i")) == shown
+        words = browser.find_element("tag name", "body").text
+        assert ("the first" in words) == (told is not None)
+        assert told is None or told in words
+
+
 def test_a_hostile_text_stays_text(browser: Any, tmp_path: Path) -> None:
     model, vocabulary = trained(characters="".join(sorted(set(HOSTILE))), hidden_sizes=[4])
     text = HOSTILE * 3
@@ -260,6 +284,20 @@ def test_the_browser_writes_what_generate_writes(
     for plain in (False, True):
         assert browser.execute_script(script, 200, plain) == expected
     assert browser.find_element("id", "name").text == "<b>model"
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_the_browser_normalises_a_prefix_as_the_text_was(
+    browser: Any, tmp_path: Path, normalisation: str
+) -> None:
+    vocabulary = Vocabulary(" abcdefghijklmnopqrstuvwxyz", normalisation)
+    for name, content in web_files(CharLM(len(vocabulary), [3]), vocabulary, "model").items():
+        (tmp_path / name).write_bytes(content)
+    open_page(browser, tmp_path / "index.html")
+    ready(browser)
+    for text in ("The Time Traveller, said", "  a -- b\n\n C'est\nla 世 fin. ", "e\u0301t\u00e9"):
+        found = browser.execute_script("return NORMALISE[MODEL.normalisation](arguments[0])", text)
+        assert found == vocabulary.normalise(text)
 
 
 def test_the_browser_ends_a_document_where_generate_does(browser: Any, tmp_path: Path) -> None:

@@ -277,3 +277,11 @@ def test_a_host_that_is_not_here_is_told(checkpoint: Path) -> None:
     assert outcome.code == 1
     assert "Can't listen on 203.0.113.7:0" in outcome.err
     assert "give another --port or --host" in outcome.err
+
+
+@pytest.mark.gpu
+def test_a_model_on_a_gpu_writes() -> None:
+    vocabulary = Vocabulary("ab ")
+    model = Trained(CharLM(len(vocabulary), [4], "lstm").cuda().eval(), vocabulary)
+    written = list(events([Model("m", model)], Request(0, "ab", 3, 0, SamplingOptions())))
+    assert len([event for event in written if event["new"]]) == 3

@@ -10,6 +10,13 @@ const bytesOf = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)
 const padded = (count) => 8 * Math.ceil(count / 8);
 const GATES = { rnn: 1, gru: 3, lstm: 4 };
 
+// As the training text was normalised: see charlm.text.normalisation.
+const NORMALISE = {
+  letters: (text) => text.replace(/[^A-Za-z]+/g, " ").toLowerCase(),
+  book: (text) => text.split("\n").map((line) => NORMALISE.letters(line).trim()).join(""),
+  none: (text) => text.normalize("NFC"),
+};
+
 class Generator {
   constructor(description) {
     this.description = description;

@@ -117,7 +117,8 @@ class Column {
       rest = lines.pop();
       for (const line of lines) {
         const event = JSON.parse(line);
-        if (event.error) this.fail(event.error); else this.add(event);
+        if (event.error) { this.fail(event.error); return; }
+        this.add(event);
       }
     }
     const bits = this.events.filter((event) => !event.new).map((event) => event.bits);
