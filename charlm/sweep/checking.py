@@ -37,10 +37,12 @@ def check(config: str | None, space: Space, needs_test: bool) -> None:
 
     Raises:
         UserError: an option that doesn't exist, a value that it doesn't take, options that don't
-            go together in the first combination, or no text held out to measure on.
+            go together in the first combination, a Trainer that writes no files, or no text held
+            out to measure on.
     """
     first = {name: values.ends[0] for name, values in space.searched.items()}
-    line = None
+    line = read(config, space.fixed | first, None)
+    check_files(line.config["fit"]["trainer"])
     for name, values in space.searched.items():
         for value in values.ends:
             line = read(config, space.fixed | first | {name: value}, line)
@@ -53,6 +55,15 @@ def check(config: str | None, space: Space, needs_test: bool) -> None:
         raise UserError(
             "There is no text that the search doesn't see: give --data.test_size 0.1, or "
             "--fresh_seeds 0 to do without honest figures."
+        )
+
+
+def check_files(trainer: Any) -> None:
+    """Raise a UserError where the Trainer wouldn't write what a sweep reads."""
+    if trainer["logger"] not in (None, True) or trainer["enable_checkpointing"] is False:
+        raise UserError(
+            "A sweep goes by the files of its runs, their metrics.csv and best.ckpt: leave out "
+            "trainer.logger and trainer.enable_checkpointing."
         )
 
 

@@ -233,8 +233,10 @@ def prepare(parent: int, stop_file: Path) -> None:
         while os.getppid() == parent:
             if not asked and stop_file.exists():
                 asked = True
-                # To the main thread, which may sleep.
-                os.kill(os.getpid(), signal.SIGINT)
+                if os.name == "nt":
+                    signal.raise_signal(signal.SIGINT)  # where os.kill would end the process
+                else:
+                    os.kill(os.getpid(), signal.SIGINT)  # to the main thread, which may sleep
             time.sleep(0.2)
         os._exit(1)
 

@@ -109,7 +109,8 @@ def again(study: optuna.Study, task: str | None = None) -> None:
             trial.set_user_attr(KILLED, True)
         study.tell(lost.number, state=TrialState.FAIL)
         # Without options it was lost before it had any: a new one takes its place.
-        if attempt < MAX_LOST and lost.params:
+        params = lost.system_attrs.get("fixed_params", {}) | lost.params
+        if attempt < MAX_LOST and params:
             bits = lost.user_attrs.get(BITS, [])
             known = {BITS: bits, BEFORE: lost.number, REPEATS: attempt}
-            study.enqueue_trial(lost.params, user_attrs=known)
+            study.enqueue_trial(params, user_attrs=known)

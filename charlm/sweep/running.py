@@ -32,13 +32,19 @@ class Watched(Callback):
         self.bits: list[float] = []
         self.pruned = False
 
+    @property
+    def lowest(self) -> float:
+        """The lowest of the bits; infinite where none is finite."""
+        return min(filter(math.isfinite, self.bits), default=math.inf)
+
     def go_on_from(self, checkpoint: Path) -> None:
         """Know the validations before a run's ``last.ckpt``; later ones will be done again."""
         log = checkpoint.parent.parent
         curves = read_curves(log) if (log / NAME).is_file() else {}
         done = read(checkpoint)["global_step"]
         steps, bits = curves.get(f"val/{BITS}", ([], []))
-        self.bits = [each for step, each in zip(steps, bits, strict=True) if step <= done]
+        # A validation after the step that made N steps N + 1 is logged at N.
+        self.bits = [each for step, each in zip(steps, bits, strict=True) if step < done]
         if self.give_up is not None:
             for number, each in enumerate(self.bits, start=1):
                 self.give_up(number, each)
@@ -85,8 +91,10 @@ def fit(
     }
     with told_into(folder / "output.txt"):
         run(arguments_of(config, options | of_the_run), callbacks=[watched])
-    if not watched.bits or not math.isfinite(min(watched.bits)):
+    if not watched.bits:
         raise UserError("It ended before a validation: give it more steps.")
+    if not math.isfinite(watched.lowest):
+        raise UserError("No validation had a finite loss: lower model.learning_rate.")
     return watched
 
 
@@ -112,7 +120,7 @@ def fit_and_test(
         arguments = ["test", "--ckpt_path", str(checkpoint), "--trainer.logger=false"]
         tested = run([*arguments, "--trainer.enable_progress_bar=false"])
     bits = float(tested.trainer.callback_metrics[f"test/{BITS}"])
-    return {"seed": seed, "val": min(watched.bits), "test": bits}
+    return {"seed": seed, "val": watched.lowest, "test": bits}
 
 
 @contextlib.contextmanager

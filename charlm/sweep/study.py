@@ -42,9 +42,8 @@ def begin(plan: Plan, trials: int | None) -> int:
         )
     study.set_user_attr("settings", settings)
     grid = plan.space.grid() if plan.sampler == "grid" else []
-    if grid and not study.trials:
-        for params in grid[:trials]:
-            study.enqueue_trial(params)
+    for params in grid[:trials]:
+        study.enqueue_trial(params, skip_if_exists=True)
     number = min(len(grid), trials or len(grid)) if grid else (trials or 0)
     again(study)
     return number

@@ -73,7 +73,7 @@ def do_trial(plan: Plan, task: str) -> int:
             if watched.pruned:
                 study.tell(trial, state=TrialState.PRUNED)
                 return trial.number
-            bits = [*bits, min(watched.bits)]
+            bits = [*bits, watched.lowest]
             trial.set_user_attr(BITS, bits)
     except (Stopped, KeyboardInterrupt):
         trial.set_user_attr(STOPPED, True)

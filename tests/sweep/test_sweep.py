@@ -1,5 +1,6 @@
 """A sweep finds the best options, says what failed, and goes on after it was killed."""
 
+import math
 import os
 import signal
 import subprocess
@@ -10,10 +11,12 @@ from pathlib import Path
 import lightning as L
 import optuna
 import pytest
+import yaml
 from helpers.resuming import in_a_process
 from helpers.running import Outcome, charlm
 from helpers.sweeping import results, study_in
 
+from charlm.configs import FOLDER
 from charlm.sweep.running import Watched
 
 TINY = ("--config", "debug", "--data.max_chars", "1500", "--data.num_lanes", "4")
@@ -118,6 +121,33 @@ def test_halving_gives_up_what_is_worse_than_its_rivals() -> None:
     assert "given up" in outcome.out
 
 
+def test_a_grid_that_is_given_more_trials_goes_on_to_the_combinations_that_are_left() -> None:
+    rates = [0.001, 0.01, 0.1, 1]
+    options = (*TINY, "--model.learning_rate", str(rates), "--sampler", "grid")
+    for trials in (("--trials", "1"), ("--trials", "3"), ()):
+        outcome = sweep(*options, *trials)
+        assert outcome.code == 0, outcome.err
+    tried = [trial.params["model.learning_rate"] for trial in study_in("sweep").trials]
+    assert sorted(map(float, tried)) == rates
+
+
+def test_a_configuration_without_a_log_is_refused() -> None:
+    options = yaml.safe_load((FOLDER / "debug.yaml").read_text(encoding="utf-8"))
+    options.setdefault("trainer", {})["logger"] = False
+    Path("silent.yaml").write_text(yaml.safe_dump(options), encoding="utf-8")
+    outcome = sweep("--config", "silent.yaml", "--model.learning_rate", "[0.1, 1]")
+    assert outcome.code == 1
+    assert "leave out trainer.logger" in outcome.err
+
+
+def test_a_run_whose_losses_are_no_numbers_is_no_best_one() -> None:
+    watched = Watched()
+    watched.bits = [math.nan, 2.0, math.inf, 1.5]
+    assert watched.lowest == 1.5
+    watched.bits = [math.nan]
+    assert watched.lowest == math.inf
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -128,6 +158,10 @@ def test_halving_gives_up_what_is_worse_than_its_rivals() -> None:
         (("--model.learning_rate", "[1, 2]", "--jobs", "0"), "at least 1"),
         (("--model.learning_rate", "[1, 2]", "--data.val_size", "0"), "no validation text"),
         (("--model.learning_rate", "[1, 2]", "--storage", "nowhere://x"), "can't open the storage"),
+        (
+            ("--model.learning_rate", "[1, 2]", "--trainer.enable_checkpointing", "false"),
+            "leave out trainer.logger and trainer.enable_checkpointing",
+        ),
     ],
 )
 def test_a_mistake_is_said_before_anything_starts(options: tuple, sentence: str) -> None:
