@@ -10,6 +10,7 @@ bit where that takes the same loop over time (`--model.backend eager`).
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from charlm import RNN, Vocabulary, unroll
 from charlm.cells import initialise
 from charlm.data.batch import gather
 from charlm.data.samplers import LaneSampler
+from charlm.errors import UserError
 from charlm.text.corpora import read_corpus
 from charlm.text.normalisation import normalise
 
@@ -131,6 +133,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The book's RNN, trained by hand.")
     parser.add_argument("--num_epochs", type=int, default=Options.num_epochs)
     num_epochs = parser.parse_args().num_epochs
+    if num_epochs < 1:
+        parser.error(f"--num_epochs {num_epochs}: it must be at least 1")
     for epoch, (loss, model, vocabulary) in enumerate(train(Options(num_epochs=num_epochs)), 1):
         if epoch % 50 == 0 or epoch == num_epochs:
             perplexity = torch.tensor(loss).exp().item()
@@ -139,4 +143,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as mistake:
+        sys.exit(str(mistake))

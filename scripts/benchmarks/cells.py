@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from charlm.cells import CELLS
+from charlm.errors import UserError
 from charlm.evaluation.scoring import predictions
 from charlm.model import CharLM, ModelState, detach
 from charlm.text.encoding import encode_corpus
@@ -263,4 +265,7 @@ def write(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as mistake:
+        sys.exit(str(mistake))

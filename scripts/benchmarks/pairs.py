@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from charlm.model import CharLM, detach
+from charlm.recurrence.products import ABILITIES
 from scripts.benchmarks.contestants import CHARACTERS, V, module_step
 from scripts.benchmarks.timing import Step, interleave, ratio_spread, say
 
@@ -24,8 +25,7 @@ def model_step(cell: str, sizes: list[int], is_half: bool = False) -> Step:
 
 def has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself; where it doesn't, torch emulates it, slowly."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "bf16"))
+    return any(ABILITIES.get(name) for name in ("avx512_bf16", "bf16"))
 
 
 def pairs() -> Iterator[tuple[str, Step, Step]]:

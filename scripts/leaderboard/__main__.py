@@ -5,7 +5,7 @@
 Every run's result is kept as it ends: the same command goes on where it was stopped. A result has
 the contender, the seed and the seconds; ``parameters``; ``characters`` seen; ``carried`` and
 ``windows``, held-out nats per character under both protocols; ``window``, how long the windows are;
-``curve``, [seconds, nats] on the way.
+``curve``, [seconds, nats] on the way; ``conditions``, of which all results of a table must be.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from charlm.errors import UserError
 from charlm.evaluation.baselines import Baselines
 from charlm.text.vocabulary import Vocabulary
 from scripts.arguments import amount, count, setting
+from scripts.benchmarks.results import processor
 from scripts.leaderboard import measures, ours, results
 from scripts.leaderboard.contenders import AdamWLSTM, CharRNN, Contender, NanoGPT
 from scripts.leaderboard.training import train
@@ -102,7 +103,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=count, default=3, help="how many runs of each")
     parser.add_argument("--only", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
     parser.add_argument("--threads", type=count, help="of torch; if left out, its own choice")
-    parser.add_argument("--output", type=Path, default=Path("reports/leaderboard"))
+    parser.add_argument(
+        "--output", type=Path, default=Path("lightning_logs/leaderboard"), help="folder of results"
+    )
     parser.add_argument("--config", help="our recipe; if left out, the one for so many seconds")
     parser.add_argument(
         "--fit",
@@ -119,7 +122,13 @@ def main(arguments: list[str] | None = None) -> int:
     more = [word for words in given.fit for word in words]
     path = given.output / f"{given.seconds:g}-seconds.json"
     try:
-        kept = results.load(path)
+        conditions = {
+            "config": config,
+            "fit": more,
+            "threads": torch.get_num_threads(),
+            "processor": processor(),
+        }
+        kept = results.load(path, conditions)
         done = {(result["run"], result["seed"]) for result in kept}
         for seed in range(given.seeds):
             for name in given.only:
@@ -128,10 +137,10 @@ def main(arguments: list[str] | None = None) -> int:
                     continue
                 print(f"{name}, seed {seed} ...", file=sys.stderr, flush=True)
                 found = run(name, seed, given.seconds, config, more)
-                kept += [result | {"run": name} for result in found]
+                kept += [result | {"run": name, "conditions": conditions} for result in found]
                 results.save(path, kept)
-    except UserError as error:
-        print(f"leaderboard: {error}", file=sys.stderr)
+    except (UserError, argparse.ArgumentError) as error:
+        print(f"leaderboard: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     written = results.table(kept, given.seconds)
     path.with_suffix(".md").write_text(written + "\n", encoding="utf-8")

@@ -111,9 +111,17 @@ def hidden_size(name: str) -> int:
 
 
 def held_out_of(name: str) -> float:
-    """How much of its text a configuration holds out: for the test, else for validation."""
-    data = options(name)["data"]
-    size: float = data.get("test_size") or data["val_size"]
+    """How much of its text a configuration holds out: for the test, else for validation.
+
+    Raises:
+        UserError: nothing.
+    """
+    data = options(name).get("data", {})
+    size: float = data.get("test_size") or data.get("val_size") or 0
+    if not size:
+        raise UserError(
+            f"The configuration {name} holds nothing out: take one that does, such as novel."
+        )
     return size
 
 
@@ -129,7 +137,10 @@ def texts(name: str, more: list[str]) -> tuple[np.ndarray, np.ndarray, Vocabular
     own = {key.removeprefix("--data."): value for key, value in pairs if key.startswith("--data.")}
     given = {key: yaml.safe_load(value) for key, value in own.items()}
     held_out = {"val_size": held_out_of(name), "test_size": 0}
-    module = CharDataModule(**options(name)["data"] | held_out | given)
+    try:
+        module = CharDataModule(**options(name)["data"] | held_out | given)
+    except TypeError as error:
+        raise UserError(f"The data don't take these options: {error}.") from error
     train, val = module.split.train, module.split.val
     ids = module.text.ids
     return ids[train.start : train.stop], ids[val.start : val.stop], module.text.vocabulary

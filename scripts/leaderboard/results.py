@@ -13,11 +13,14 @@ from charlm.text.files import atomic_writer
 Result = dict[str, Any]
 
 
-def load(path: Path) -> list[Result]:
+def load(path: Path, conditions: Result) -> list[Result]:
     """The results so far; none where there is no such file.
 
+    Args:
+        conditions: under which they must have come about, to stand in one table with others.
+
     Raises:
-        UserError: the file holds something else.
+        UserError: the file holds something else, or results of other conditions.
     """
     if not path.is_file():
         return []
@@ -27,6 +30,12 @@ def load(path: Path) -> list[Result]:
             result["run"], result["seed"], result["contender"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} holds no results of a leaderboard ({error}).") from error
+    for result in results:
+        if (others := result.get("conditions")) != conditions:
+            raise UserError(
+                f"{path} holds results of {others or 'unknown conditions'}, not of {conditions}: "
+                "name another folder with --output."
+            )
     return results
 
 

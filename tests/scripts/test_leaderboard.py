@@ -135,6 +135,12 @@ def test_a_contest_is_kept_run_by_run_and_goes_on_where_it_stopped(
     assert rows["PPMd"]["carried"] < ours["carried"] < np.log(28)
     printed = capsys.readouterr().out
     assert "| charlm debug |" in printed
+    # Under other conditions they wouldn't belong into one table.
+    other = [word.replace("data.val_size=500", "data.val_size=400") for word in options]
+    for changed in ([*other, "charlm"], [*options, "charlm", "--threads", "1"]):
+        assert main(changed) == 1
+        assert "name another folder with --output" in capsys.readouterr().err
+    assert json.loads(path.read_text(encoding="utf-8")) == kept
     assert (tmp_path / "1-seconds.md").read_text(encoding="utf-8") in printed
     assert (tmp_path / "1-seconds.svg").read_text(encoding="utf-8").count("<path") > 5
 
@@ -154,3 +160,23 @@ def test_the_table_has_the_median_of_the_seeds_the_best_first() -> None:
 def test_an_unknown_recipe_is_told() -> None:
     with pytest.raises(SystemExit):
         main(["--only", "gpt-5"])
+
+
+@pytest.mark.usefixtures("novel")
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--config", "rnn", "--only", "charlm"], "holds nothing out"),
+        (["--only", "charlm", "--fit", "model.nosuch=1"], "nosuch"),
+        (["--only", "torch-lstm", "--fit", "data.nosuch=1"], "don't take these options"),
+        (["--only", "charlm", "--config", "nosuch"], "nosuch"),
+    ],
+)
+def test_a_mistake_in_the_recipe_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    assert main([*options, "--seconds", "1", "--output", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert told in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("*.json"))
