@@ -118,6 +118,15 @@ def test_reach_is_the_gradient_flow_of_each_place() -> None:
         assert not shares[place, T:].any()
 
 
+def test_reach_goes_by_the_output_whatever_it_is_called_and_no_further_than_the_text() -> None:
+    model, ids = drawn("rnn"), np.array([4, 2, 1, 6, 3])
+    recording = record(model, ids)
+    expected = reach(model, ids, recording, num_places=5, num_steps=5)
+    np.testing.assert_array_equal(reach(model, ids, recording, 5, 10**12), expected)
+    model.cells[-1].state_names = ("output",)
+    np.testing.assert_array_equal(reach(model, ids, recording, 5, 5), expected)
+
+
 def test_an_empty_text_is_refused_before_it_is_read() -> None:
     from charlm.evaluation.scoring import score
     from charlm.text.vocabulary import Vocabulary
