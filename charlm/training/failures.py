@@ -43,8 +43,7 @@ def told_in_a_sentence() -> Iterator[None]:
     except (ModuleNotFoundError, MemoryError, *OF_OPTIONS) as error:
         if is_out_of_memory(error):
             raise UserError(
-                "Out of memory: lower model.hidden_sizes, or the lanes and steps of the data "
-                f"({' '.join(str(error).split()) or 'no more is said'})."
+                "Out of memory: lower model.hidden_sizes, or the lanes and steps of the data."
             ) from error
         if name := missing_package(error):
             raise UserError(
