@@ -136,9 +136,9 @@ def test_a_contest_is_kept_run_by_run_and_goes_on_where_it_stopped(
     printed = capsys.readouterr().out
     assert "| charlm debug |" in printed
     # Under other conditions they wouldn't belong into one table.
-    other = [word.replace("data.val_size=500", "data.val_size=400") for word in options]
-    for changed in ([*other, "charlm"], [*options, "charlm", "--threads", "1"]):
-        assert main(changed) == 1
+    for ours, others in (("data.val_size=500", "data.val_size=400"), ("debug", "novel")):
+        changed = [word.replace(ours, others) for word in options]
+        assert main([*changed, "charlm"]) == 1
         assert "name another folder with --output" in capsys.readouterr().err
     assert json.loads(path.read_text(encoding="utf-8")) == kept
     assert (tmp_path / "1-seconds.md").read_text(encoding="utf-8") in printed
