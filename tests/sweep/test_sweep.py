@@ -122,9 +122,9 @@ def test_halving_gives_up_what_is_worse_than_its_rivals() -> None:
 
 
 def test_a_grid_that_is_given_more_trials_goes_on_to_the_combinations_that_are_left() -> None:
-    rates = [0.001, 0.01, 0.1, 1]
+    rates = [0.001, 0.1, 1]
     options = (*TINY, "--model.learning_rate", str(rates), "--sampler", "grid")
-    for trials in (("--trials", "1"), ("--trials", "3"), ()):
+    for trials in (("--trials", "1"), ()):
         outcome = sweep(*options, *trials)
         assert outcome.code == 0, outcome.err
     tried = [trial.params["model.learning_rate"] for trial in study_in("sweep").trials]
