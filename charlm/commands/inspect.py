@@ -53,16 +53,14 @@ def inspect(
             "and steps_back must be at least 1."
         )
     model, vocabulary = load(checkpoint, device)
-    whole, _ = encode(vocabulary, read_text(str(text), encoding, option="--encoding"))
-    # The mark before the first document isn't shown.
-    has_mark = vocabulary.mark is not None and whole.startswith(vocabulary.mark)
-    read = whole[: characters + has_mark]
-    ids = vocabulary.encode(read)
+    whole, ids = encode(vocabulary, read_text(str(text), encoding, option="--encoding"))
     mark_id = vocabulary.mark_id
-    model.eval()
+    # Of documents, the mark before the first isn't shown.
+    num_hidden = int(mark_id is not None)
+    read, ids = whole[: characters + num_hidden], ids[: characters + num_hidden]
     predicted = predictions(model, ids, mark_id=mark_id)
     shown = summarise(read, ids, predicted, NUM_ALTERNATIVES, mark_id)
-    ids = vocabulary.encode(shown.text)
+    ids = ids[num_hidden:]
     recording = record(model, ids, mark_id)
     rankings = {
         name: rank(recording.parts, values_N) for name, values_N in features_of(shown.text).items()
@@ -77,7 +75,7 @@ def inspect(
         recording.parts,
         rankings,
         shares,
-        len(whole) - has_mark,
+        len(whole) - num_hidden,
     )
     with atomic_writer(html) as file:
         file.write(content.encode())

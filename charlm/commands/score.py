@@ -181,7 +181,8 @@ class Text(NamedTuple):
 
 
 def _read(networks: Networks, name: str, encoding: str) -> Text:
-    files = Source(name).texts(encoding, option="--encoding")
+    # What can't be read is told with the file's own name.
+    files = [[*pieces] for pieces in Source(name).texts(encoding, option="--encoding")]
     try:
         return Text(name, *encode_files(networks.vocabulary, files))
     except UserError as error:

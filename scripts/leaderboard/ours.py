@@ -114,7 +114,7 @@ def held_out_of(name: str) -> float:
     """How much of its text a configuration holds out: for the test, else for validation.
 
     Raises:
-        UserError: nothing.
+        UserError: it holds nothing out.
     """
     data = options(name).get("data", {})
     size: float = data.get("test_size") or data.get("val_size") or 0
