@@ -30,6 +30,7 @@ from charlm.training.trainer import (
     make_trainer,
     quiet_lightning,
 )
+from charlm.training.truncation import check_windows
 
 COMMANDS = ("fit", "validate", "test")
 
@@ -96,7 +97,7 @@ class CharLMCLI(ResumingCLI):
         """``Trainer.fit``, with what the user is to be told of it."""
         data: Any = self.datamodule
         share(data.hparams.num_lanes, 0, self.trainer.world_size)
-        self.model.check_goes_with(data.hparams)
+        check_windows(self.model.hparams["backprop_steps"], data.hparams)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, StopEarly):
                 callback.check(has_validation=bool(len(data.split.val)))

@@ -31,7 +31,7 @@ from charlm.training.optimisers import optimiser
 from charlm.training.resume import compatibility
 from charlm.training.resume.exact import check_loss
 from charlm.training.sizing import check_not_contradicted, sizing
-from charlm.training.truncation import reach_beyond, run_again
+from charlm.training.truncation import check_windows, reach_beyond, run_again
 from charlm.training.weight_drop import WithDroppedWeights
 
 
@@ -173,21 +173,10 @@ class CharLMModule(L.LightningModule):
         compatibility.check_model(self, checkpoint["hyper_parameters"])
         self._resumed_learning_rate = checkpoint["hyper_parameters"]["learning_rate"]
 
-    def check_goes_with(self, data: Any) -> None:
-        """Raise a UserError for options of the data (its ``hparams``) that rule out the module's."""
-        if (k2 := self.hparams["backprop_steps"]) is None:
-            return
-        if data.num_steps_jitter:
-            raise UserError(
-                "data.num_steps_jitter and model.backprop_steps don't go together: BPTT(k1, k2) wants "
-                "windows of one length; leave one of them out."
-            )
-        reach_beyond(k2, data.num_steps, data.carry and data.sampling != "random")
-
     def on_train_start(self) -> None:
         data: Any = getattr(self.trainer, "datamodule", None)
         if isinstance(data, CharDataModule):
-            self.check_goes_with(data.hparams)
+            check_windows(self.hparams["backprop_steps"], data.hparams)
         if self._resumed_learning_rate is not None:
             now = self.hparams["learning_rate"]
             compatibility.change_learning_rate(self.trainer, self._resumed_learning_rate, now)

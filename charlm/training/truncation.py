@@ -7,7 +7,7 @@ anew under the weights of the moment (Williams & Peng 1990; Sutskever 2013, sect
 k2 = k1 nothing is run twice: it is the ordinary carried state.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -87,3 +87,15 @@ def reach_beyond(k2: int | None, T: int, continues: bool) -> int:
             "begins anew: take data.sampling sequential, or leave backprop_steps out."
         )
     return int(k2) - T
+
+
+def check_windows(k2: int | None, data: Any) -> None:
+    """Raise a UserError for options of the data, by name, whose windows k2 can't reach beyond."""
+    if k2 is None:
+        return
+    if data.num_steps_jitter:
+        raise UserError(
+            "data.num_steps_jitter and model.backprop_steps don't go together: BPTT(k1, k2) wants "
+            "windows of one length; leave one of them out."
+        )
+    reach_beyond(k2, data.num_steps, data.carry and data.sampling != "random")
